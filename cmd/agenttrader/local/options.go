@@ -1,0 +1,157 @@
+package local
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/broker/sim"
+	"github.com/agenttrader/agenttrader/pkg/secret"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
+	"github.com/agenttrader/agenttrader/pkg/user"
+)
+
+// Options are the flags of `agenttrader local`.
+type Options struct {
+	Users     int
+	Ticks     int // 0: until interrupted
+	Interval  time.Duration
+	Strategy  string // a kind of strategy, "all" or "none"
+	Latency   sim.Latency
+	Faults    []sim.Fault
+	Duplicate float64 // share of all events that is delivered twice
+	AlpacaURL string  // "" is the simulator
+	DataURL   string  // "" is the simulator's, or none beside an AlpacaURL
+	UsersFile string
+	Seed      uint64
+}
+
+// Validate names every fault.
+func (o Options) Validate() error {
+	var errs []error
+	if o.Users < 1 || o.Users > 1_000_000 {
+		errs = append(errs, fmt.Errorf("--users is %d: want 1 to 1000000", o.Users))
+	}
+	if o.Ticks < 0 {
+		errs = append(errs, fmt.Errorf("--ticks is %d: want 0 (until interrupted) or more", o.Ticks))
+	}
+	if o.Interval < 10*time.Millisecond || o.Interval > time.Hour {
+		errs = append(errs, fmt.Errorf("--interval is %s: want 10ms to 1h", o.Interval))
+	}
+	if kinds := append(strategy.Kinds(), "all", "none"); !slices.Contains(kinds, o.Strategy) {
+		errs = append(errs, fmt.Errorf("--strategy is %q: want one of %s", o.Strategy, strings.Join(kinds, ", ")))
+	}
+	if o.Duplicate < 0 || o.Duplicate > 1 {
+		errs = append(errs, fmt.Errorf("--duplicate is %g: want 0%% to 100%%", o.Duplicate))
+	}
+	errs = append(errs, checkURL("--alpaca-url", o.AlpacaURL), checkURL("--alpaca-data-url", o.DataURL))
+	if o.AlpacaURL != "" && o.UsersFile == "" && !isLoopback(o.AlpacaURL) {
+		errs = append(errs, errors.New("--alpaca-url leads to another machine: give the keys to use there with --users-file"))
+	}
+	if o.AlpacaURL != "" && len(o.Faults) > 0 {
+		errs = append(errs, errors.New("--fault works on the simulator only: leave out --alpaca-url"))
+	}
+	return errors.Join(errs...)
+}
+
+// ParseShare reads "10%" or "0.1".
+func ParseShare(s string) (float64, error) {
+	number, percent := strings.CutSuffix(s, "%")
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return 0, fmt.Errorf("share %q: want something like 10%% or 0.1", s)
+	}
+	if percent {
+		f /= 100
+	}
+	if !(f >= 0 && f <= 1) {
+		return 0, fmt.Errorf("share %q: want 0%% to 100%%", s)
+	}
+	return f, nil
+}
+
+func checkURL(flag, s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return fmt.Errorf("%s %q: want an address like https://paper-api.alpaca.markets", flag, s)
+	}
+	if u.Scheme == "http" && !isLoopback(s) {
+		return fmt.Errorf("%s %q: keys go to another machine by https only", flag, s)
+	}
+	return nil
+}
+
+func isLoopback(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// account is one user of a run, with keys.
+type account struct {
+	userID string
+	creds  secret.Credentials
+}
+
+// accounts are those of the users file, or made up from the seed.
+func (o Options) accounts() ([]account, error) {
+	if o.UsersFile == "" {
+		made := make([]account, o.Users)
+		for i := range made {
+			creds, err := secret.NewCredentials(fmt.Sprintf("PKSIM%07d", i+1), fmt.Sprintf("sim-secret-%d-%d", o.Seed, i+1))
+			if err != nil {
+				return nil, err
+			}
+			made[i] = account{userID: fmt.Sprintf("user-%05d", i+1), creds: creds}
+		}
+		return made, nil
+	}
+	return readUsersFile(o.UsersFile)
+}
+
+// readUsersFile reads a JSON list of {"user_id", "key_id", "secret_key"}. Its errors name the entry, never a key.
+func readUsersFile(path string) ([]account, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--users-file: %w", err)
+	}
+	var entries []struct {
+		UserID    string `json:"user_id"`
+		KeyID     string `json:"key_id"`
+		SecretKey string `json:"secret_key"`
+	}
+	if err := json.Unmarshal(b, &entries); err != nil {
+		return nil, fmt.Errorf(`--users-file %s: want a JSON list of {"user_id": "…", "key_id": "…", "secret_key": "…"}`, path)
+	}
+	var errs []error
+	seen := map[string]bool{}
+	read := make([]account, 0, len(entries))
+	for i, e := range entries {
+		creds, err := secret.NewCredentials(e.KeyID, e.SecretKey)
+		if err = errors.Join(err, user.CheckID(e.UserID)); err == nil && seen[e.UserID] {
+			err = fmt.Errorf("user id %q is there twice", e.UserID)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--users-file %s, entry %d: %w", path, i+1, err))
+		}
+		seen[e.UserID] = true
+		read = append(read, account{userID: e.UserID, creds: creds})
+	}
+	if len(entries) == 0 {
+		errs = append(errs, fmt.Errorf("--users-file %s: the list is empty", path))
+	}
+	return read, errors.Join(errs...)
+}

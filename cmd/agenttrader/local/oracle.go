@@ -1,0 +1,202 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/tick"
+)
+
+// oracle judges a run by what was published and what stands in the documents. It knows nothing of ids, ledgers or
+// guards: it must not share their mistakes.
+type oracle struct {
+	mu        sync.Mutex
+	requests  map[request]*fate
+	published int // requests, each counted once
+	again     int // requests that were published more than once, though nothing crashed
+	written   map[string]version
+	regressed int
+}
+
+type request struct {
+	tick tick.Tick
+	user string
+}
+
+type fate struct {
+	done, current, deadLettered bool
+}
+
+type version struct {
+	seq      int64
+	observed time.Time
+	tick     tick.Tick
+}
+
+// Verdict is what the oracle found. All but Findings must be 0.
+type Verdict struct {
+	Lost             int
+	SignalsDuplicate int
+	RequestsAgain    int
+	Regressed        int
+	Signals, Denials int
+}
+
+func newOracle() *oracle {
+	return &oracle{requests: map[request]*fate{}, written: map[string]version{}}
+}
+
+// publishing takes a request into the journal.
+func (o *oracle) publishing(r request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.requests[r] != nil {
+		o.again++
+		return
+	}
+	o.published++
+	o.requests[r] = &fate{}
+}
+
+// settled notes that a request came to an end; first says that it did so for the first time. current: the syncer
+// says that the stored snapshot is current.
+func (o *oracle) settled(r request, current bool) (first bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := o.requests[r]
+	if f == nil {
+		return false
+	}
+	first = !f.done
+	f.done = true
+	f.current = f.current || current
+	return first
+}
+
+func (o *oracle) deadLettered(r request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if f := o.requests[r]; f != nil {
+		f.deadLettered = true
+	}
+}
+
+// open is the number of requests that have come to no end yet.
+func (o *oracle) open() (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, f := range o.requests {
+		if !f.done && !f.deadLettered {
+			n++
+		}
+	}
+	return n
+}
+
+// snapshot notes a snapshot's write; a sequence or an observation that goes back is a finding.
+func (o *oracle) snapshot(user string, v version) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	was := o.written[user]
+	if v.seq <= was.seq || v.observed.Before(was.observed) || v.tick < was.tick {
+		o.regressed++
+	}
+	o.written[user] = v
+}
+
+// forget drops what is finished of ticks before t, so that an endless run stays small.
+func (o *oracle) forget(before tick.Tick) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	maps.DeleteFunc(o.requests, func(r request, f *fate) bool { return r.tick < before && (f.done || f.deadLettered) })
+}
+
+// tickOf is the tick of a user's last written snapshot.
+func (o *oracle) tickOf(user string) tick.Tick {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.written[user].tick
+}
+
+// judge reads the documents of all users.
+func (o *oracle) judge(ctx context.Context, db document.DB, users []string) (Verdict, error) {
+	lost := o.open()
+	stale := o.unwritten(users)
+	v := Verdict{Lost: lost + stale, RequestsAgain: o.again, Regressed: o.regressed}
+	for _, uid := range users {
+		docs, err := db.Query(ctx, document.Query{Collection: store.UserPath(uid) + "/" + store.Signals})
+		if err != nil {
+			return v, fmt.Errorf("oracle: signals of user %s: %w", uid, err)
+		}
+		v.add(docs)
+	}
+	return v, nil
+}
+
+// unwritten counts the users whose latest request is said to have left a current snapshot, while the documents
+// hold none, or one older than the heartbeat allows.
+func (o *oracle) unwritten(users []string) (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	latest := map[string]tick.Tick{}
+	for r, f := range o.requests {
+		if f.current {
+			latest[r.user] = max(latest[r.user], r.tick)
+		}
+	}
+	for _, uid := range users {
+		if t := latest[uid]; t != 0 && o.written[uid].tick+tick.HeartbeatEvery <= t {
+			n++
+		}
+	}
+	return n
+}
+
+// add counts one user's signals: two for the same strategy, symbol and cause, and two open ones, are duplicates.
+func (v *Verdict) add(docs []document.Document) {
+	caused, open := map[[3]any]bool{}, map[[2]any]bool{}
+	for _, d := range docs {
+		f := d.Fields
+		if f["action"] == "flat" {
+			v.Denials++
+		} else {
+			v.Signals++
+		}
+		cause := [3]any{f["strategy_id"], f["symbol"], f["cause"]}
+		if caused[cause] {
+			v.SignalsDuplicate++
+		}
+		caused[cause] = true
+		if f["status"] != "pending" {
+			continue
+		}
+		pair := [2]any{f["strategy_id"], f["symbol"]}
+		if open[pair] {
+			v.SignalsDuplicate++
+		}
+		open[pair] = true
+	}
+}
+
+// Findings says in words what is wrong, nothing if all is well.
+func (v Verdict) Findings() []string {
+	var found []string
+	for text, n := range map[string]int{
+		"requests lost: neither done nor dead-lettered, or done without a current snapshot": v.Lost,
+		"signals twice: for one cause, or two open ones":                                    v.SignalsDuplicate,
+		"requests published again":                                                          v.RequestsAgain,
+		"snapshots in which an older observation replaced a newer one":                      v.Regressed,
+	} {
+		if n > 0 {
+			found = append(found, fmt.Sprintf("%d %s", n, text))
+		}
+	}
+	slices.Sort(found)
+	return found
+}

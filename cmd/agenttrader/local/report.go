@@ -1,0 +1,138 @@
+package local
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/tick"
+)
+
+// Report is a run in figures; docs/configuration.md says what each counts.
+type Report struct {
+	Users            int       `json:"users"`
+	Ticks            int       `json:"ticks"`
+	Published        int       `json:"published"`
+	Synced           int       `json:"synced"`
+	Unchanged        int       `json:"unchanged"`
+	Failed           int       `json:"failed"`
+	Signals          int       `json:"signals"`
+	Denials          int       `json:"denials"`
+	SignalsDuplicate int       `json:"signals_duplicate"`
+	Lost             int       `json:"lost"`
+	RequestsAgain    int       `json:"requests_duplicate"`
+	Regressed        int       `json:"snapshots_regressed"`
+	DeadLettered     int64     `json:"dead_lettered"`
+	UsersPerSecond   float64   `json:"users_per_second"`
+	TickToSnapshot   Quantiles `json:"tick_to_snapshot_ms"`
+	TickToSignal     Quantiles `json:"tick_to_signal_ms"`
+	Ops              Ops       `json:"ops"`
+	WallS            float64   `json:"wall_s"`
+	CPUS             float64   `json:"cpu_s"`
+	PeakRSSMB        float64   `json:"peak_rss_mb"`
+
+	verdict Verdict
+}
+
+// Ops are what costs money in the cloud.
+type Ops struct {
+	StoreReads        int64 `json:"store_reads"`
+	StoreWrites       int64 `json:"store_writes"`
+	SecretAccesses    int64 `json:"secret_accesses"`
+	BrokerCalls       int64 `json:"broker_calls"`
+	MessagesPublished int64 `json:"messages_published"`
+	PushRequests      int64 `json:"push_requests"`
+}
+
+// Progress is one tick as it stands.
+type Progress struct {
+	tickCount
+	Done bool
+}
+
+func (p *platform) show(t tick.Tick, done bool, show func(Progress)) {
+	if c, ok := p.meter.count(t); ok {
+		show(Progress{c, done})
+	}
+}
+
+func (p *platform) report(ticks int, began time.Time) Report {
+	reads, writes := p.db.Counts()
+	total, busy := p.meter.totals()
+	r := Report{
+		Users: len(p.accounts), Ticks: ticks,
+		Published: total.Published, Synced: total.Synced, Unchanged: total.Unchanged, Failed: total.Failed,
+		DeadLettered: p.meter.buried,
+		Ops: Ops{
+			StoreReads: reads, StoreWrites: writes, SecretAccesses: p.vault.Accesses(), BrokerCalls: p.calls.calls.Load(),
+			MessagesPublished: int64(ticks+total.Published) + p.meter.buried, PushRequests: p.pubsub.Attempts() + p.arc.Attempts(),
+		},
+		WallS: round(time.Since(began).Seconds()),
+	}
+	if busy > 0 {
+		r.UsersPerSecond = round(float64(total.Synced) / busy.Seconds())
+	}
+	r.CPUS, r.PeakRSSMB = usage()
+	return r
+}
+
+func (r *Report) judge(v Verdict) {
+	r.verdict = v
+	r.Lost, r.SignalsDuplicate, r.RequestsAgain, r.Regressed = v.Lost, v.SignalsDuplicate, v.RequestsAgain, v.Regressed
+	r.Signals, r.Denials = v.Signals, v.Denials
+}
+
+// Err is what the oracle found, nil if all is well.
+func (r Report) Err() error {
+	if found := r.verdict.Findings(); len(found) > 0 {
+		return fmt.Errorf("the run broke its promises: %s", strings.Join(found, "; "))
+	}
+	return nil
+}
+
+// Line is one tick in one line.
+func (p Progress) Line() string {
+	q := quantiles(p.snapshot)
+	return fmt.Sprintf("tick %s  published %d  synced %d  unchanged %d  failed %d  signals %d  tick to snapshot p50 %.0f ms  p99 %.0f ms",
+		p.Tick.Time().Format("15:04Z"), p.Published, p.Synced, p.Unchanged, p.Failed, p.Signals, q.P50, q.P99)
+}
+
+// Table writes the run for a person to read, with the predecessor's closing line.
+func (r Report) Table(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range []struct {
+		name  string
+		value any
+		note  string
+	}{
+		{"users", r.Users, ""},
+		{"ticks", r.Ticks, ""},
+		{"published", r.Published, "sync requests"},
+		{"synced", r.Synced, fmt.Sprintf("of these %d unchanged, nothing written", r.Unchanged)},
+		{"failed", r.Failed, "the user's own trouble; the next tick is the retry"},
+		{"signals", r.Signals, fmt.Sprintf("and %d denials", r.Denials)},
+		{"lost", r.Lost, "must be 0"},
+		{"signals twice", r.SignalsDuplicate, "must be 0"},
+		{"dead-lettered", r.DeadLettered, ""},
+		{"tick to snapshot", fmt.Sprintf("p50 %.0f ms", r.TickToSnapshot.P50), fmt.Sprintf("p99 %.0f ms, max %.0f ms", r.TickToSnapshot.P99, r.TickToSnapshot.Max)},
+		{"tick to signal", fmt.Sprintf("p50 %.0f ms", r.TickToSignal.P50), fmt.Sprintf("p99 %.0f ms, max %.0f ms", r.TickToSignal.P99, r.TickToSignal.Max)},
+		{"users a second", r.UsersPerSecond, "while ticks were being worked on"},
+		{"store", fmt.Sprintf("%d reads", r.Ops.StoreReads), fmt.Sprintf("%d writes", r.Ops.StoreWrites)},
+		{"vault, broker", fmt.Sprintf("%d accesses", r.Ops.SecretAccesses), fmt.Sprintf("%d broker calls", r.Ops.BrokerCalls)},
+		{"wall, CPU, memory", fmt.Sprintf("%.1f s", r.WallS), fmt.Sprintf("%.1f s, %.0f MB at most", r.CPUS, r.PeakRSSMB)},
+	} {
+		if _, err := fmt.Fprintf(t, "%s\t%v\t%s\n", row.name, row.value, row.note); err != nil {
+			return err
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "Completed multi-tenant sync: %d successful, %d errors\n", r.Synced, r.Failed)
+	return err
+}
+
+func round(f float64) float64 { return math.Round(f*100) / 100 }

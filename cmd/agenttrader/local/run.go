@@ -1,0 +1,105 @@
+// Package local runs the whole platform in one process, for a newcomer's first look and for tests that want all of it.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/tick"
+)
+
+// drainLimit ends the wait for what is under way: a hung broker call takes 10 s, a few deliveries of it a minute.
+const drainLimit = 90 * time.Second
+
+// Run seeds the platform, ticks, drains, and lets the oracle judge. Cancelling ctx ends the ticking, not the drain.
+// show, which may be nil, is told about each tick as it goes; done says that it is over.
+func Run(ctx context.Context, opts Options, log *slog.Logger, show func(c Progress)) (Report, error) {
+	if err := opts.Validate(); err != nil {
+		return Report{}, err
+	}
+	began := time.Now()
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	p, err := start(life, opts, log)
+	if err != nil {
+		return Report{}, err
+	}
+	defer p.close()
+	if show == nil {
+		show = func(Progress) {}
+	}
+	seedReads, seedWrites := p.db.Counts()
+	last, n, err := p.tickAll(ctx, life, show)
+	if err != nil {
+		return Report{}, err
+	}
+	p.drain(life)
+	p.show(last, true, show)
+	r := p.report(n, began)
+	r.Ops.StoreReads -= seedReads
+	r.Ops.StoreWrites -= seedWrites
+	p.close() // the watcher has told the oracle everything then
+	users := make([]string, len(p.accounts))
+	for i, a := range p.accounts {
+		users[i] = a.userID
+	}
+	v, err := p.oracle.judge(life, p.db, users)
+	if err != nil {
+		return Report{}, err
+	}
+	r.judge(v)
+	r.TickToSnapshot, r.TickToSignal = quantiles(p.meter.snapshot), quantiles(p.meter.signal)
+	return r, nil
+}
+
+// tickAll publishes the ticks, Interval apart.
+func (p *platform) tickAll(ctx, life context.Context, show func(Progress)) (last tick.Tick, n int, err error) {
+	timer := time.NewTicker(p.opts.Interval)
+	defer timer.Stop()
+	live := time.NewTicker(100 * time.Millisecond)
+	defer live.Stop()
+	for n = 1; ; n++ {
+		if last != 0 {
+			p.show(last, true, show)
+		}
+		last = tick.Of(p.clock.Step())
+		p.oracle.forget(last - 10)
+		p.meter.begin(last)
+		if err := p.ticks.Publish(life, event.New("tick/"+last.String(), event.TypeTick, "scheduler", "")); err != nil {
+			return last, n, fmt.Errorf("publish tick %s: %w", last, err)
+		}
+		if n == p.opts.Ticks {
+			return last, n, nil
+		}
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return last, n, nil
+			case <-timer.C:
+				waiting = false
+			case <-live.C:
+				p.show(last, false, show)
+			}
+		}
+	}
+}
+
+// drain waits until nothing is under way: several looks in a row, since one thing causes another.
+func (p *platform) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeoutCause(ctx, drainLimit, errors.New("drain"))
+	defer cancel()
+	for quiet := 0; quiet < 5; {
+		select {
+		case <-ctx.Done():
+			return // what is left counts as lost
+		case <-time.After(20 * time.Millisecond):
+		}
+		if quiet++; p.pending() > 0 || p.oracle.open() > 0 {
+			quiet = 0
+		}
+	}
+}

@@ -1,0 +1,248 @@
+package account
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/tick"
+)
+
+// Broker is the value of a snapshot's broker field.
+const Broker = "alpaca"
+
+// Fields is the snapshot as it is stored (docs/data-model.md): the predecessor's fields for its readers, then
+// ours. A field that is missing is nil. updated_at is left to the store, which has the server's time.
+func (s Snapshot) Fields() map[string]any {
+	return map[string]any{
+		"broker":              Broker,
+		"external_account_id": s.Account.ID,
+		"status":              s.Account.Status,
+		"equity":              number(s.Account.Equity),
+		"buying_power":        number(s.Account.BuyingPower),
+		"cash":                number(s.Account.Cash),
+		"updated_at_iso":      s.ObservedAt.UTC().Format(time.RFC3339Nano),
+		"user_id":             s.UserID,
+		"encrypted_key_path":  orNil(s.KeyPath),
+		"raw":                 s.Raw,
+
+		"positions":          list(s.Positions, Position.fields),
+		"open_orders":        list(s.OpenOrders, Order.fields),
+		"detail_observed_at": timeOrNil(s.DetailAt),
+		"incomplete":         s.Incomplete,
+
+		"tick":         s.Tick.String(),
+		"seq":          s.Seq,
+		"changed_seq":  s.ChangedSeq,
+		"observed_at":  s.ObservedAt.UTC(),
+		"key_version":  orNil(s.KeyVersion),
+		"content_hash": s.ContentHash,
+		"traceparent":  orNil(s.TraceParent),
+	}
+}
+
+// FromFields reads a stored snapshot: ours, and both of the predecessor's shapes (raw with updated_at_iso; account
+// with syncedAt), figures as numbers or strings. Our figures come from raw, which has the broker's exact strings.
+func FromFields(userID string, f map[string]any, version time.Time) (Snapshot, error) {
+	r := fieldReader{f: f}
+	s := Snapshot{
+		UserID:      userID,
+		Raw:         r.object("raw"),
+		Incomplete:  r.flag("incomplete"),
+		Seq:         r.integer("seq"),
+		ChangedSeq:  r.integer("changed_seq"),
+		ObservedAt:  r.observed(),
+		DetailAt:    r.time("detail_observed_at"),
+		KeyVersion:  r.text("key_version"),
+		KeyPath:     r.text("encrypted_key_path"),
+		ContentHash: r.text("content_hash"),
+		TraceParent: r.text("traceparent"),
+		Version:     version,
+	}
+	if s.Raw == nil {
+		s.Raw = r.object("account")
+	}
+	if t := r.text("tick"); t != "" {
+		var err error
+		if s.Tick, err = tick.Parse(t); err != nil {
+			r.fail("tick", err)
+		}
+	}
+	_, ours := f["positions"]
+	if s.Positions, s.OpenOrders = r.positions(), r.orders(); !ours {
+		s.Incomplete = true // the predecessor stored no positions
+	}
+	s.Account = r.account(s.Raw)
+	if err := errors.Join(r.errs...); err != nil {
+		return Snapshot{}, fmt.Errorf("snapshot of user %s: %w", userID, err)
+	}
+	return s, nil
+}
+
+func (p Position) fields() map[string]any {
+	return map[string]any{
+		"symbol": p.Symbol, "qty": p.Qty.String(), "avg_entry_price": exact(p.AvgEntryPrice),
+		"current_price": exact(p.CurrentPrice), "market_value": exact(p.MarketValue),
+	}
+}
+
+func (o Order) fields() map[string]any {
+	return map[string]any{
+		"id": o.ID, "client_order_id": o.ClientOrderID, "symbol": o.Symbol, "side": o.Side, "type": o.Type,
+		"time_in_force": o.TimeInForce, "status": o.Status, "qty": exact(o.Qty), "notional": exact(o.Notional),
+		"filled_qty": exact(o.FilledQty), "limit_price": exact(o.LimitPrice),
+	}
+}
+
+// fieldReader reads a document's fields and gathers what is wrong with them.
+type fieldReader struct {
+	f    map[string]any
+	errs []error
+}
+
+func (r *fieldReader) fail(name string, err error) {
+	r.errs = append(r.errs, fmt.Errorf("field %s: %w", name, err))
+}
+
+func field[T any](r *fieldReader, name string) (v T) {
+	if r.f[name] == nil {
+		return v
+	}
+	v, ok := r.f[name].(T)
+	if !ok {
+		r.fail(name, fmt.Errorf("is a %T, want a %T", r.f[name], v))
+	}
+	return v
+}
+
+func (r *fieldReader) text(name string) string           { return field[string](r, name) }
+func (r *fieldReader) flag(name string) bool             { return field[bool](r, name) }
+func (r *fieldReader) integer(name string) int64         { return field[int64](r, name) }
+func (r *fieldReader) time(name string) time.Time        { return field[time.Time](r, name) }
+func (r *fieldReader) object(name string) map[string]any { return field[map[string]any](r, name) }
+
+// observed is when the account was read: ours, or the predecessor's nearest to it. Without one it stays zero, and
+// the snapshot counts as stale: the predecessor's check failed open there.
+func (r *fieldReader) observed() time.Time {
+	if t := r.time("observed_at"); !t.IsZero() {
+		return t
+	}
+	if iso := r.text("updated_at_iso"); iso != "" {
+		t, err := time.Parse(time.RFC3339Nano, iso)
+		if err != nil {
+			r.fail("updated_at_iso", errors.New("is no RFC 3339 time"))
+		}
+		return t.UTC()
+	}
+	return r.time("syncedAt")
+}
+
+func (r *fieldReader) account(raw map[string]any) Account {
+	a, err := FromRaw(raw)
+	if err != nil {
+		r.fail("raw", err)
+	}
+	if a.ID == "" {
+		a.ID = r.text("external_account_id")
+	}
+	if a.Status == "" {
+		a.Status = r.text("status")
+	}
+	for name, d := range map[string]*decimal.NullDecimal{"equity": &a.Equity, "cash": &a.Cash, "buying_power": &a.BuyingPower} {
+		if !d.Valid {
+			*d = r.decimal(r.f, name)
+		}
+	}
+	return a
+}
+
+func (r *fieldReader) decimal(f map[string]any, name string) decimal.NullDecimal {
+	d, err := Decimal(f[name])
+	if err != nil {
+		r.fail(name, err)
+	}
+	return d
+}
+
+func (r *fieldReader) objects(name string) (objects []map[string]any) {
+	for i, e := range field[[]any](r, name) {
+		m, ok := e.(map[string]any)
+		if !ok {
+			r.fail(name, fmt.Errorf("index %d is a %T", i, e))
+			continue
+		}
+		objects = append(objects, m)
+	}
+	return objects
+}
+
+func (r *fieldReader) positions() (ps []Position) {
+	for _, m := range r.objects("positions") {
+		in := fieldReader{f: m}
+		p := Position{
+			Symbol: in.text("symbol"), AvgEntryPrice: in.decimal(m, "avg_entry_price"),
+			CurrentPrice: in.decimal(m, "current_price"), MarketValue: in.decimal(m, "market_value"),
+		}
+		qty := in.decimal(m, "qty")
+		if !qty.Valid || p.Symbol == "" {
+			in.fail("qty", errors.New("a position needs symbol and qty"))
+		}
+		p.Qty = qty.Decimal
+		ps = append(ps, p)
+		r.errs = append(r.errs, in.errs...)
+	}
+	return ps
+}
+
+func (r *fieldReader) orders() (os []Order) {
+	for _, m := range r.objects("open_orders") {
+		in := fieldReader{f: m}
+		os = append(os, Order{
+			ID: in.text("id"), ClientOrderID: in.text("client_order_id"), Symbol: in.text("symbol"),
+			Side: in.text("side"), Type: in.text("type"), TimeInForce: in.text("time_in_force"), Status: in.text("status"),
+			Qty: in.decimal(m, "qty"), Notional: in.decimal(m, "notional"), FilledQty: in.decimal(m, "filled_qty"),
+			LimitPrice: in.decimal(m, "limit_price"),
+		})
+		r.errs = append(r.errs, in.errs...)
+	}
+	return os
+}
+
+// number is a figure as the predecessor's readers expect it; raw has it exactly.
+func number(d decimal.NullDecimal) any {
+	if !d.Valid {
+		return nil
+	}
+	return d.Decimal.InexactFloat64()
+}
+
+func exact(d decimal.NullDecimal) any {
+	if !d.Valid {
+		return nil
+	}
+	return d.Decimal.String()
+}
+
+func orNil(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func timeOrNil(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC()
+}
+
+func list[T any](vs []T, fields func(T) map[string]any) []any {
+	l := make([]any, len(vs))
+	for i, v := range vs {
+		l[i] = fields(v)
+	}
+	return l
+}

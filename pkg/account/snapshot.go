@@ -1,0 +1,72 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/tick"
+)
+
+// Bounds of what a snapshot carries, so that an event with the old and the new document stays under Eventarc's
+// 512 KB. Past them the snapshot says Incomplete, and strategies fail closed.
+const (
+	MaxPositions = 250
+	MaxOrders    = 250
+)
+
+// Snapshot is what is stored of a user's account, with where it came from.
+type Snapshot struct {
+	UserID  string
+	Account Account
+	Raw     map[string]any // the broker's object, decimals as the exact strings that it sent
+
+	Positions  []Position
+	OpenOrders []Order
+	DetailAt   time.Time // when positions and orders were read; they change with cash, or are re-read at a heartbeat
+	Incomplete bool      // positions or orders are missing, past the bound or out of date
+
+	Tick       tick.Tick
+	Seq        int64     // 1, 2, 3 … one for each write
+	ChangedSeq int64     // the Seq of the last material change
+	ObservedAt time.Time // the start of the broker call; an older observation never replaces a newer one
+
+	KeyVersion  string // the secret's version that was used
+	KeyPath     string // the secret's resource name
+	ContentHash string // over all that is material, exactly
+	TraceParent string
+
+	Version time.Time // the stored document's update time: the precondition of the next write
+}
+
+// Older says whether s must give way to t: it was observed earlier, or at the same time for an earlier tick.
+func (s Snapshot) Older(t Snapshot) bool {
+	if !s.ObservedAt.Equal(t.ObservedAt) {
+		return s.ObservedAt.Before(t.ObservedAt)
+	}
+	return s.Tick < t.Tick
+}
+
+// Stale says whether the snapshot is too old to trade on. A snapshot that does not say when it was observed is.
+func (s Snapshot) Stale(now time.Time, limit time.Duration) bool {
+	return s.ObservedAt.IsZero() || now.Sub(s.ObservedAt) > limit
+}
+
+// The answers of a Store that are no faults of it.
+var (
+	// ErrNotFound: the user has no snapshot yet.
+	ErrNotFound = errors.New("no snapshot")
+	// ErrConflict: the stored snapshot is not the one that this write was decided on; read and compare again.
+	ErrConflict = errors.New("snapshot was written by somebody else")
+	// ErrUserGone: the user is not there or not active; nothing is written.
+	ErrUserGone = errors.New("user was removed or is not active")
+)
+
+// Store keeps the users' snapshots.
+type Store interface {
+	// Snapshot returns a user's stored snapshot, or ErrNotFound.
+	Snapshot(ctx context.Context, userID string) (Snapshot, error)
+	// PutSnapshot writes s in place of the one with s.Version, or as the user's first if that is zero: ErrConflict
+	// if there is another by now. The first is written only in a transaction that sees the user active: ErrUserGone.
+	PutSnapshot(ctx context.Context, s Snapshot) error
+}

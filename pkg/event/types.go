@@ -1,0 +1,87 @@
+package event
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/agenttrader/agenttrader/pkg/tick"
+	"github.com/agenttrader/agenttrader/pkg/user"
+)
+
+// The types of the platform's events.
+const (
+	TypeTick        = "com.agenttrader.tick.v1"
+	TypeSyncRequest = "com.agenttrader.sync.requested.v1"
+	TypeDocument    = "google.cloud.firestore.document.v1.written"
+)
+
+// New makes an event of ours.
+func New(id, typ, service, subject string) Event {
+	e := event.New()
+	e.SetID(id)
+	e.SetType(typ)
+	e.SetSource("//agenttrader/" + service)
+	if subject != "" {
+		e.SetSubject(subject)
+	}
+	return e
+}
+
+// SyncRequest asks the syncer to sync one user's account for one tick. It carries what the syncer would otherwise
+// have to read of the user.
+type SyncRequest struct {
+	UserID         string `json:"user_id"`
+	Tick           string `json:"tick"` // tick.Layout
+	CadenceMinutes int    `json:"cadence_minutes"`
+	BrokerEnv      string `json:"broker_env"`
+	KeyVersion     string `json:"key_version,omitempty"`
+	TraceParent    string `json:"-"` // W3C trace context, from the event's traceparent extension
+}
+
+// NewSyncRequest is the request for a user at a tick, as an event with the id {tick}/{uid}.
+func NewSyncRequest(t tick.Tick, u user.User) (Event, error) {
+	e := New(t.String()+"/"+u.ID, TypeSyncRequest, "fanout", "users/"+u.ID)
+	err := e.SetData(event.ApplicationJSON, SyncRequest{
+		UserID: u.ID, Tick: t.String(), CadenceMinutes: u.CadenceMinutes, BrokerEnv: u.BrokerEnv, KeyVersion: u.KeyVersion,
+	})
+	return e, err
+}
+
+// ParseSyncRequest reads a request; its error is a Reject.
+func ParseSyncRequest(e Event) (SyncRequest, tick.Tick, error) {
+	var r SyncRequest
+	if e.Type() != TypeSyncRequest {
+		return r, 0, Reject(fmt.Errorf("event type %.100q: this endpoint takes %s", e.Type(), TypeSyncRequest))
+	}
+	if err := json.Unmarshal(e.Data(), &r); err != nil {
+		return r, 0, Reject(fmt.Errorf("sync request is no JSON object like its documentation's: %w", err))
+	}
+	if err := user.CheckID(r.UserID); err != nil {
+		return r, 0, Reject(fmt.Errorf("sync request: %w", err))
+	}
+	t, err := tick.Parse(r.Tick)
+	if err != nil {
+		return r, 0, Reject(fmt.Errorf("sync request of user %s: %w", r.UserID, err))
+	}
+	if r.BrokerEnv != "paper" && r.BrokerEnv != "live" {
+		return r, 0, Reject(fmt.Errorf("sync request of user %s: broker_env %.20q: want paper or live", r.UserID, r.BrokerEnv))
+	}
+	r.CadenceMinutes = max(1, r.CadenceMinutes)
+	r.TraceParent, _ = e.Extensions()["traceparent"].(string)
+	return r, t, nil
+}
+
+// CheckAge says with a Drop if what is due at a tick is older than limit, with a Reject if it lies in the future:
+// the past is never replayed. A minute of clock skew between machines is allowed for.
+func CheckAge(t tick.Tick, now time.Time, limit time.Duration) error {
+	switch age := now.Sub(t.Time()); {
+	case age > limit:
+		return Drop(fmt.Errorf("tick %s is %s old: older than %s is not replayed", t, age.Round(time.Second), limit))
+	case age < -time.Minute:
+		return Reject(fmt.Errorf("tick %s lies in the future (now %s)", t, now.UTC().Format(tick.Layout)))
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+// Package market is market data: quotes by symbol, shared by all users.
+package market
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/shopspring/decimal"
+)
+
+// Quote is the best bid and ask of a symbol, in USD a share. A side that nobody quotes is 0.
+type Quote struct {
+	Bid, Ask decimal.Decimal
+	At       time.Time // UTC
+}
+
+// Mid is half-way between bid and ask; ok is false unless both sides are quoted and not crossed.
+func (q Quote) Mid() (mid decimal.Decimal, ok bool) {
+	if !q.Bid.IsPositive() || !q.Ask.IsPositive() || q.Bid.GreaterThan(q.Ask) {
+		return decimal.Decimal{}, false
+	}
+	return q.Bid.Add(q.Ask).Div(decimal.NewFromInt(2)), true
+}
+
+// Quotes gives the latest quotes.
+type Quotes interface {
+	// Latest returns a quote for each of the symbols that has one; a symbol without is left out.
+	Latest(ctx context.Context, symbols []string) (map[string]Quote, error)
+}
+
+var symbolForm = regexp.MustCompile(`^[A-Z][A-Z0-9]{0,9}([./][A-Z0-9]{1,9})?$`)
+
+// CheckSymbol says what is wrong with a symbol, if anything is.
+func CheckSymbol(s string) error {
+	if !symbolForm.MatchString(s) {
+		return fmt.Errorf("symbol %.40q: want capitals and digits, like SPY, BRK.B or BTC/USD", s)
+	}
+	return nil
+}
+
+// None has no quotes at all: strategies use the broker's own valuation.
+type None struct{}
+
+// Latest implements Quotes.
+func (None) Latest(context.Context, []string) (map[string]Quote, error) { return nil, nil }

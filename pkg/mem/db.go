@@ -1,0 +1,328 @@
+// Package mem holds the in-memory twins of what the platform stands on in the cloud: the document database with
+// its change events, the secret vault, Pub/Sub's push and the clock. They serve the local runtime and the tests,
+// and they fail, delay, redeliver and reorder when told to: a twin that never does hides the bugs that matter.
+package mem
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/document"
+)
+
+// Database is the resource name under which the twin's change events go out.
+const Database = "projects/local/databases/(default)"
+
+// Op is one operation on the database, as a Hook sees it.
+type Op struct {
+	Kind string // "get", "query", "create", "set", "update", "delete", "commit"
+	Path string // the document's or collection's; "" for a commit
+	Done bool   // false: before it; true: it took effect, and an error now loses only the answer
+}
+
+// Hook is called before and after each operation. An error of it is the operation's; a hook that sleeps delays.
+type Hook func(ctx context.Context, op Op) error
+
+// Written is one document's write: its encoded forms, before (nil: created) and after (nil: deleted).
+type Written struct {
+	Path     string
+	Old, New []byte // document.Encode's form
+	At       time.Time
+}
+
+// DB is a document.DB in memory. Documents are kept encoded, so what Firestore could not hold is refused here
+// too. Reads and writes are counted as Firestore bills them.
+type DB struct {
+	now  func() time.Time
+	hook Hook
+
+	mu          sync.RWMutex
+	collections map[string]*collection
+	last        time.Time
+	watchers    []func(Written)
+
+	reads, writes atomic.Int64
+}
+
+type collection struct {
+	docs   map[string]stored
+	ids    []string // sorted, unless dirty
+	sorted bool
+}
+
+type stored struct {
+	body             []byte
+	created, updated time.Time
+}
+
+const attempts = 5 // of a transaction, as Firestore's own client makes
+
+// NewDB makes an empty database. now gives the commit times.
+func NewDB(now func() time.Time) *DB {
+	return &DB{now: now, collections: map[string]*collection{}}
+}
+
+// SetHook makes the database call h around each operation; nil for none. Not while it is in use.
+func (db *DB) SetHook(h Hook) { db.hook = h }
+
+// Watch calls fn with every write, in the order of the commits. fn must be quick and must not call the database.
+func (db *DB) Watch(fn func(Written)) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.watchers = append(db.watchers, fn)
+}
+
+// Counts are the documents read and written so far; a read of nothing counts as one.
+func (db *DB) Counts() (reads, writes int64) { return db.reads.Load(), db.writes.Load() }
+
+func (db *DB) around(ctx context.Context, kind, path string, do func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if db.hook != nil {
+		if err := db.hook(ctx, Op{Kind: kind, Path: path}); err != nil {
+			return err
+		}
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	if db.hook != nil {
+		return db.hook(ctx, Op{Kind: kind, Path: path, Done: true})
+	}
+	return nil
+}
+
+// Get implements document.DB.
+func (db *DB) Get(ctx context.Context, path string) (d document.Document, err error) {
+	err = db.around(ctx, "get", path, func() error {
+		db.mu.RLock()
+		s, ok := db.find(path)
+		db.mu.RUnlock()
+		db.reads.Add(1)
+		if !ok {
+			return fmt.Errorf("%s: %w", path, document.ErrNotFound)
+		}
+		d, err = document.Decode(s.body)
+		return err
+	})
+	return d, err
+}
+
+// Create implements document.DB.
+func (db *DB) Create(ctx context.Context, path string, f document.Fields) error {
+	return db.write(ctx, write{kind: "create", path: path, fields: f})
+}
+
+// Set implements document.DB.
+func (db *DB) Set(ctx context.Context, path string, f document.Fields) error {
+	return db.write(ctx, write{kind: "set", path: path, fields: f})
+}
+
+// Update implements document.DB.
+func (db *DB) Update(ctx context.Context, path string, f document.Fields, at time.Time) error {
+	return db.write(ctx, write{kind: "update", path: path, fields: f, at: at})
+}
+
+// Delete implements document.DB.
+func (db *DB) Delete(ctx context.Context, path string) error {
+	return db.write(ctx, write{kind: "delete", path: path})
+}
+
+func (db *DB) write(ctx context.Context, w write) error {
+	return db.around(ctx, w.kind, w.path, func() error {
+		db.mu.Lock()
+		defer db.mu.Unlock()
+		return db.commit([]write{w})
+	})
+}
+
+// Query implements document.DB.
+func (db *DB) Query(ctx context.Context, q document.Query) (found []document.Document, err error) {
+	err = db.around(ctx, "query", q.Collection, func() error {
+		found = nil // a hook may make the caller ask again
+		for _, body := range db.bodies(q.Collection, q.After) {
+			d, err := document.Decode(body)
+			if err != nil {
+				return err
+			}
+			if !matches(d.Fields, q.Where) {
+				continue
+			}
+			if q.Select != nil {
+				maps.DeleteFunc(d.Fields, func(k string, _ any) bool { return !slices.Contains(q.Select, k) })
+			}
+			found = append(found, d)
+			if q.Limit > 0 && len(found) == q.Limit {
+				break
+			}
+		}
+		db.reads.Add(int64(max(1, len(found))))
+		return nil
+	})
+	return found, err
+}
+
+// bodies iterates over a collection in the order of the ids, without holding the lock while the caller works.
+func (db *DB) bodies(path, after string) func(yield func(int, []byte) bool) {
+	return func(yield func(int, []byte) bool) {
+		ids := db.sortedIDs(path)
+		start := sort.Search(len(ids), func(i int) bool { return ids[i] > after })
+		for i, id := range ids[start:] {
+			db.mu.RLock()
+			s, ok := db.collections[path].docs[id]
+			db.mu.RUnlock()
+			if ok && !yield(i, s.body) {
+				return
+			}
+		}
+	}
+}
+
+func (db *DB) sortedIDs(path string) []string {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	c := db.collections[path]
+	if c == nil {
+		return nil
+	}
+	if !c.sorted {
+		c.ids = slices.Sorted(maps.Keys(c.docs))
+		c.sorted = true
+	}
+	return c.ids // replaced, never changed in place
+}
+
+func matches(f document.Fields, where map[string]any) bool {
+	for k, want := range where {
+		if got, ok := f[k]; !ok || got != want {
+			return false
+		}
+	}
+	return true
+}
+
+// write is one document's part of a commit.
+type write struct {
+	kind   string
+	path   string
+	fields document.Fields
+	at     time.Time // precondition of an update; zero for none
+}
+
+// commit applies all writes or none. The caller holds the lock.
+func (db *DB) commit(ws []write) error {
+	now := db.now().UTC().Truncate(time.Microsecond)
+	if !now.After(db.last) {
+		now = db.last.Add(time.Microsecond) // update times must differ to be a precondition
+	}
+	staged := make([]stored, len(ws))
+	pending := map[string]*stored{} // several writes of one document in one commit
+	for i, w := range ws {
+		parent, id := split(w.path)
+		if err := document.CheckID(id); err != nil {
+			return fmt.Errorf("%q is no document path: %w", w.path, err)
+		}
+		if parent == "" || strings.Count(parent, "/")%2 != 0 {
+			return fmt.Errorf("%q is no document path: want collection/id, any number of times", w.path)
+		}
+		old, exists := db.find(w.path)
+		if p := pending[w.path]; p != nil {
+			old, exists = *p, p.body != nil
+		}
+		next, err := w.apply(old, exists, now)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.path, err)
+		}
+		staged[i] = next
+		pending[w.path] = &staged[i]
+	}
+	db.last = now
+	for i, w := range ws {
+		old := db.put(w.path, staged[i])
+		db.writes.Add(1)
+		for _, fn := range db.watchers {
+			fn(Written{Path: w.path, Old: old.body, New: staged[i].body, At: now})
+		}
+	}
+	return nil
+}
+
+func (w write) apply(old stored, exists bool, now time.Time) (stored, error) {
+	switch {
+	case w.kind == "delete":
+		return stored{}, nil
+	case w.kind == "create" && exists:
+		return stored{}, document.ErrExists
+	case w.kind == "update" && !exists:
+		return stored{}, document.ErrNotFound
+	case w.kind == "update" && !w.at.IsZero() && !w.at.Equal(old.updated):
+		return stored{}, document.ErrConflict
+	}
+	d := document.Document{Path: w.path, Fields: document.Fields{}, CreateTime: now, UpdateTime: now}
+	if exists {
+		d.CreateTime = old.created
+	}
+	if w.kind == "update" {
+		was, err := document.Decode(old.body)
+		if err != nil {
+			return stored{}, err
+		}
+		d.Fields = was.Fields
+	}
+	for k, v := range w.fields {
+		switch v {
+		case document.Delete:
+			delete(d.Fields, k)
+		case document.ServerTime:
+			d.Fields[k] = now
+		default:
+			d.Fields[k] = v
+		}
+	}
+	body, err := document.Encode(Database, d)
+	return stored{body: body, created: d.CreateTime, updated: now}, err
+}
+
+func (db *DB) find(path string) (stored, bool) {
+	parent, id := split(path)
+	if c := db.collections[parent]; c != nil {
+		s, ok := c.docs[id]
+		return s, ok
+	}
+	return stored{}, false
+}
+
+func (db *DB) put(path string, s stored) (old stored) {
+	parent, id := split(path)
+	c := db.collections[parent]
+	if c == nil {
+		c = &collection{docs: map[string]stored{}}
+		db.collections[parent] = c
+	}
+	old, existed := c.docs[id]
+	if s.body == nil {
+		delete(c.docs, id)
+	} else {
+		c.docs[id] = s
+	}
+	if existed != (s.body != nil) {
+		c.sorted = false
+	}
+	return old
+}
+
+func split(path string) (parent, id string) {
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return "", path
+	}
+	return path[:i], path[i+1:]
+}

@@ -1,0 +1,18 @@
+package secret
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// ParsePayload reads a secret's payload, {"key_id": "...", "secret_key": "..."}. Its error never quotes the payload.
+func ParsePayload(payload []byte) (Credentials, error) {
+	var p struct {
+		KeyID     string `json:"key_id"`
+		SecretKey string `json:"secret_key"`
+	}
+	if err := json.Unmarshal(payload, &p); err != nil {
+		return Credentials{}, fmt.Errorf(`%w: the payload is not JSON like {"key_id": "...", "secret_key": "..."}`, ErrMalformed)
+	}
+	return NewCredentials(p.KeyID, p.SecretKey)
+}

@@ -1,0 +1,73 @@
+// Package secret holds brokerage credentials and the port to where they are kept.
+package secret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+const redacted = "[redacted]"
+
+// Credentials is one pair of Alpaca API keys. It shows [redacted] to every formatting verb, to slog and to
+// encoding/json and encoding/xml; only Reveal gives the keys, to the adapter that sends them.
+type Credentials struct {
+	keyID, secretKey string
+}
+
+// NewCredentials refuses an empty half: the Alpaca SDK would fall back to the process's environment, that is to
+// somebody else's account.
+func NewCredentials(keyID, secretKey string) (Credentials, error) {
+	if keyID == "" || secretKey == "" {
+		return Credentials{}, fmt.Errorf("%w: key_id and secret_key must both be set", ErrMalformed)
+	}
+	return Credentials{keyID: keyID, secretKey: secretKey}, nil
+}
+
+// Reveal returns the keys in the clear. Call it where they go onto the wire, nowhere else.
+func (c Credentials) Reveal() (keyID, secretKey string) { return c.keyID, c.secretKey }
+
+// IsZero says that these are no credentials at all.
+func (c Credentials) IsZero() bool { return c.keyID == "" || c.secretKey == "" }
+
+// Format hides the keys from every verb of package fmt, %#v and %d included.
+func (Credentials) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// String hides the keys.
+func (Credentials) String() string { return redacted }
+
+// GoString hides the keys.
+func (Credentials) GoString() string { return redacted }
+
+// LogValue hides the keys from slog.
+func (Credentials) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText hides the keys from every text encoder, encoding/json among them.
+func (Credentials) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// The errors of a Vault, told apart with errors.Is. Any other error means that the vault itself is unavailable.
+var (
+	// ErrNotFound: the user has no secret, or not this version of it.
+	ErrNotFound = errors.New("secret not found")
+	// ErrMalformed: there is a secret, but its payload is not {"key_id": "...", "secret_key": "..."}.
+	ErrMalformed = errors.New("secret malformed")
+	// ErrDenied: the secret is disabled, destroyed, or not ours to read.
+	ErrDenied = errors.New("secret access denied")
+)
+
+// Latest asks for the newest version. It may lag behind a rotation, so a known version is named.
+const Latest = "latest"
+
+// Vault keeps the users' brokerage keys.
+type Vault interface {
+	// Credentials returns a user's keys and the version they came from. version "" means Latest.
+	// ErrNotFound, ErrMalformed and ErrDenied are the user's trouble; any other error is the vault's.
+	Credentials(ctx context.Context, userID, version string) (Credentials, string, error)
+}
+
+// Name is the resource name of a user's secret; {project}/{uid} as docs/data-model.md lays down.
+func Name(project, userID string) string {
+	return "projects/" + project + "/secrets/alpaca-keys-" + userID
+}

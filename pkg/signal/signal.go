@@ -1,0 +1,89 @@
+// Package signal is trading signals: what a strategy wants done, for the owner's executor to act on.
+package signal
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/tick"
+)
+
+// Action is what to do.
+type Action string
+
+// The actions. Flat is no trade.
+const (
+	Buy  Action = "buy"
+	Sell Action = "sell"
+	Flat Action = "flat"
+)
+
+// Status is how far a signal has come.
+type Status string
+
+// A signal's life: pending, then one of the others.
+const (
+	Pending  Status = "pending"
+	Executed Status = "executed"
+	Rejected Status = "rejected"
+	Expired  Status = "expired"
+)
+
+// AllSymbols stands in a denial that is about a strategy's whole run.
+const AllSymbols = "*"
+
+// Signal is one trading signal. A denial is one too: Flat, no notional, Rejected, with a DenialCode.
+type Signal struct {
+	ID           string
+	UserID       string
+	StrategyID   string
+	Symbol       string
+	Action       Action
+	Notional     decimal.Decimal // USD
+	Reason       string
+	Status       Status
+	Cause        string // what made the strategy run: "changed_seq:7", "schedule:20261124T0930Z"
+	SnapshotSeq  int64  // the snapshot that it was decided on
+	DenialCode   string
+	CreatedAt    time.Time // UTC
+	ExpiresAt    time.Time // UTC; an executor must not act after it
+	SupersededBy string    // the id of the signal that took its place
+}
+
+// ID is the same for the same user, strategy, symbol and cause: a repeated delivery finds its signal there.
+// It serves as the order's client_order_id too (Alpaca: at most 128 characters).
+func ID(userID, strategyID, symbol, cause string) string {
+	h := sha256.Sum256([]byte(userID + "\x00" + strategyID + "\x00" + symbol + "\x00" + cause))
+	return hex.EncodeToString(h[:16])
+}
+
+// The answers of a Book that are no faults of it.
+var (
+	// ErrOutdated: there is a newer cause by now; its own event will run the strategy.
+	ErrOutdated = errors.New("a newer cause has come up")
+	// ErrNewerSnapshot: the decision was made on an older snapshot than the stored one; decide again.
+	ErrNewerSnapshot = errors.New("the stored snapshot is newer than the one decided on")
+)
+
+// Batch is what one run of one strategy came to.
+type Batch struct {
+	UserID      string
+	StrategyID  string
+	SnapshotSeq int64     // the snapshot that it was decided on
+	ChangedSeq  int64     // the account change that caused the run, which a newer change replaces; 0 if none did
+	CauseTick   tick.Tick // orders the causes: an older one never replaces what a newer one said
+	Signals     []Signal
+}
+
+// Book keeps the users' signals.
+type Book interface {
+	// Place writes a run's signals in one transaction and says how many are new. One that is there already is left
+	// alone. An open signal of the same strategy and symbol is expired in favour of the new one, which is named in
+	// it. Nothing is written on ErrOutdated and ErrNewerSnapshot.
+	Place(ctx context.Context, b Batch) (placed int, err error)
+}

@@ -1,0 +1,81 @@
+// Package store keeps the domain's types in the document database. It is written once on document.DB, so that the
+// in-memory twin and Firestore hold the same documents.
+//
+// The layout, with writers and lifetimes, is docs/data-model.md:
+//
+//	users/{uid}                             user.User
+//	users/{uid}/alpacaAccounts/snapshot     account.Snapshot
+//	users/{uid}/strategies/{strategyId}     strategy.Definition
+//	users/{uid}/tradingSignals/{signalId}   signal.Signal
+//	users/{uid}/riskState/current           which signal is open, which cause was the last
+//	ticks/{yyyyMMddTHHmmZ}/shards/{n}       tick.Claim
+package store
+
+import (
+	"github.com/agenttrader/agenttrader/pkg/document"
+)
+
+// The collections' names.
+const (
+	Users       = "users"
+	Accounts    = "alpacaAccounts"
+	Strategies  = "strategies"
+	Signals     = "tradingSignals"
+	RiskState   = "riskState"
+	Ticks       = "ticks"
+	Shards      = "shards"
+	SnapshotID  = "snapshot"
+	riskStateID = "current"
+)
+
+// Store implements user.Lister, account.Store, strategy.Store, signal.Book and tick.Ledger.
+type Store struct {
+	db document.DB
+}
+
+// New is a store on a database.
+func New(db document.DB) *Store { return &Store{db: db} }
+
+// UserPath is a user's document.
+func UserPath(uid string) string { return Users + "/" + uid }
+
+// SnapshotPath is a user's account snapshot.
+func SnapshotPath(uid string) string {
+	return UserPath(uid) + "/" + Accounts + "/" + SnapshotID
+}
+
+// StrategyPath is one of a user's strategies.
+func StrategyPath(uid, id string) string { return UserPath(uid) + "/" + Strategies + "/" + id }
+
+// SignalPath is one of a user's signals.
+func SignalPath(uid, id string) string { return UserPath(uid) + "/" + Signals + "/" + id }
+
+func riskStatePath(uid string) string { return UserPath(uid) + "/" + RiskState + "/" + riskStateID }
+
+// text, integer and so on read a field leniently: documents that people write hold surprises.
+func text(f document.Fields, name string) string {
+	s, _ := f[name].(string)
+	return s
+}
+
+func integer(f document.Fields, name string) int64 {
+	switch v := f[name].(type) {
+	case int64:
+		return v
+	case float64: // what a JavaScript client writes
+		if v == float64(int64(v)) {
+			return int64(v)
+		}
+	}
+	return 0
+}
+
+// present drops the fields that are nil: a missing one stays missing.
+func present(f document.Fields) document.Fields {
+	for k, v := range f {
+		if v == nil {
+			delete(f, k)
+		}
+	}
+	return f
+}

@@ -1,0 +1,35 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
+)
+
+// Enabled implements strategy.Store.
+func (s *Store) Enabled(ctx context.Context, userID string) ([]strategy.Definition, error) {
+	docs, err := s.db.Query(ctx, document.Query{
+		Collection: UserPath(userID) + "/" + Strategies,
+		Where:      map[string]any{"enabled": true},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("strategies of user %s: %w", userID, err)
+	}
+	defs := make([]strategy.Definition, len(docs))
+	for i, d := range docs {
+		params, _ := d.Fields["params"].(map[string]any)
+		defs[i] = strategy.Definition{
+			ID: d.ID(), UserID: userID, Kind: text(d.Fields, "kind"), Params: params, Enabled: true,
+		}
+	}
+	return defs, nil
+}
+
+// PutStrategy writes a strategy's document, as its owner would.
+func (s *Store) PutStrategy(ctx context.Context, d strategy.Definition) error {
+	return s.db.Set(ctx, StrategyPath(d.UserID, d.ID), present(document.Fields{
+		"kind": d.Kind, "params": d.Params, "enabled": d.Enabled,
+	}))
+}

@@ -1,0 +1,62 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/user"
+)
+
+// userFields is the projection that the pipeline reads; profile fields stay in the database.
+var userFields = []string{"status", "cadence_minutes", "broker_env", "key_version", "tenant_id"}
+
+// Users implements user.Lister.
+func (s *Store) Users(ctx context.Context, after string, limit int) (user.Page, error) {
+	docs, err := s.db.Query(ctx, document.Query{Collection: Users, Select: userFields, After: after, Limit: limit})
+	if err != nil {
+		return user.Page{}, fmt.Errorf("list users after %q: %w", after, err)
+	}
+	var p user.Page
+	for _, d := range docs {
+		p.Users = append(p.Users, parseUser(d))
+	}
+	if len(docs) == limit && limit > 0 {
+		p.Next = docs[limit-1].ID()
+	}
+	return p, nil
+}
+
+// PutUser writes a user's document. It is for seeding and tests; onboarding comes with the console and the CLI.
+func (s *Store) PutUser(ctx context.Context, u user.User) error {
+	return s.db.Set(ctx, UserPath(u.ID), present(document.Fields{
+		"status": orNil(string(u.Status)), "cadence_minutes": u.CadenceMinutes, "broker_env": orNil(u.BrokerEnv),
+		"key_version": orNil(u.KeyVersion), "tenant_id": orNil(u.TenantID), "created_at": document.ServerTime,
+	}))
+}
+
+func parseUser(d document.Document) user.User {
+	u := user.User{
+		ID:             d.ID(),
+		Status:         user.Active,
+		CadenceMinutes: max(1, int(integer(d.Fields, "cadence_minutes"))),
+		BrokerEnv:      text(d.Fields, "broker_env"),
+		KeyVersion:     text(d.Fields, "key_version"),
+		TenantID:       text(d.Fields, "tenant_id"),
+	}
+	if v, ok := d.Fields["status"]; ok {
+		s, _ := v.(string) // anything else is not active
+		u.Status = user.Status(s)
+	}
+	if u.BrokerEnv == "" {
+		u.BrokerEnv = "paper"
+	}
+	return u
+}
+
+func orNil(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}

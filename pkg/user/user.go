@@ -1,0 +1,52 @@
+// Package user is the platform's users as the pipeline sees them.
+package user
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+)
+
+// Status is whether a user's account is synced.
+type Status string
+
+// The states of a user. A document without one counts as Active: the predecessor synced every user.
+const (
+	Pending  Status = "pending"
+	Active   Status = "active"
+	Paused   Status = "paused"
+	Disabled Status = "disabled"
+)
+
+// User is what the pipeline needs to know of a user.
+type User struct {
+	ID             string
+	Status         Status
+	CadenceMinutes int    // 1 is every tick
+	BrokerEnv      string // "paper" (default), "live"
+	KeyVersion     string // of the secret; "" while none is known
+	TenantID       string // only if explicit: it is never defaulted
+}
+
+// Page is one page of a listing.
+type Page struct {
+	Users []User
+	Next  string // where the next page starts; "" after the last
+}
+
+// Lister lists the users, of every status, in the order of their ids.
+type Lister interface {
+	// Users returns at most limit users that come after the cursor ("" is the beginning).
+	Users(ctx context.Context, after string, limit int) (Page, error)
+}
+
+var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+
+// CheckID says what is wrong with a user id, if anything is. It is part of a document's path and of a secret's
+// name, so it is limited to what both take.
+func CheckID(id string) error {
+	if !idForm.MatchString(id) {
+		return fmt.Errorf("user id %.40q: want 1 to 128 letters, digits, - or _", id)
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/broker"
+	"github.com/agenttrader/agenttrader/pkg/event"
+)
+
+// conflicts is how often a write may meet another one before the request is left to its redelivery.
+const conflicts = 5
+
+// store writes the observation where the rules want it: never over a newer one, and only for a reason.
+func (s *Service) store(ctx context.Context, session broker.Session, next account.Snapshot, cadence int) (Outcome, error) {
+	detailed := false
+	for range conflicts {
+		stored, err := s.Snapshots.Snapshot(ctx, next.UserID)
+		first := errors.Is(err, account.ErrNotFound)
+		if err != nil && !first {
+			return "", err
+		}
+		if !first && next.Older(stored) {
+			return Superseded, nil
+		}
+		heartbeat := stored.Tick < next.Tick && next.Tick.Heartbeat(next.UserID, cadence)
+		if !detailed && (first || heartbeat || stored.Incomplete || stored.Account.Restructured(next.Account)) {
+			s.readDetail(ctx, session, &next, stored)
+			detailed = true
+		}
+		if !detailed {
+			next.Positions, next.OpenOrders, next.DetailAt, next.Incomplete = stored.Positions, stored.OpenOrders, stored.DetailAt, stored.Incomplete
+		}
+		material := first || s.material(stored, next)
+		if !material && !heartbeat {
+			return Unchanged, nil
+		}
+		next.Tick = max(next.Tick, stored.Tick) // a late request refreshes, but never turns the tick back
+		next.Version, next.Seq, next.ChangedSeq = stored.Version, stored.Seq+1, stored.ChangedSeq
+		if material {
+			next.ChangedSeq = next.Seq
+		}
+		next.ContentHash = next.Hash()
+		switch err := s.Snapshots.PutSnapshot(ctx, next); {
+		case err == nil:
+			return Written, nil
+		case errors.Is(err, account.ErrUserGone):
+			return "", event.Drop(err)
+		case !errors.Is(err, account.ErrConflict):
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("snapshot of user %s: %d writers got in between", next.UserID, conflicts)
+}
+
+func (s *Service) material(stored, next account.Snapshot) bool {
+	return stored.Account.Changed(next.Account, s.cfg.Band) || stored.Incomplete != next.Incomplete ||
+		!account.SamePositions(stored.Positions, next.Positions) || !account.SameOrders(stored.OpenOrders, next.OpenOrders)
+}
+
+// readDetail reads positions and open orders side by side. Where that fails, the account is still worth storing:
+// the older ones stay, and the snapshot says Incomplete, so that nothing is traded on it until the next tick.
+func (s *Service) readDetail(ctx context.Context, session broker.Session, next *account.Snapshot, stored account.Snapshot) {
+	var positions []account.Position
+	var orders []account.Order
+	var more bool
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) { positions, err = session.Positions(ctx); return err })
+	g.Go(func() (err error) { orders, more, err = session.OpenOrders(ctx, account.MaxOrders); return err })
+	if err := g.Wait(); err != nil {
+		next.Positions, next.OpenOrders, next.DetailAt, next.Incomplete = stored.Positions, stored.OpenOrders, stored.DetailAt, true
+		return
+	}
+	if len(positions) > account.MaxPositions {
+		positions, more = positions[:account.MaxPositions], true
+	}
+	next.Positions, next.OpenOrders, next.DetailAt, next.Incomplete = positions, orders, next.ObservedAt, more
+}
