@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -198,7 +197,7 @@ func (p *platform) pushTo(ctx context.Context, name string, h event.Handler, top
 	if err != nil {
 		return err
 	}
-	return p.pubsub.Push(ctx, topic, topic+"-"+name, p.delivery(url))
+	return p.pubsub.Push(ctx, topic, topic+"-"+name, topicDead, p.delivery(url))
 }
 
 // watch delivers the snapshots' changes to the signaler, and shows all writes to the oracle and the meter.
@@ -214,7 +213,7 @@ func (p *platform) watch(ctx context.Context, url string) error {
 func (p *platform) delivery(url string) mem.DeliveryConfig {
 	return mem.DeliveryConfig{
 		URL: url, MaxInFlight: 1000, Timeout: time.Minute, MinBackoff: 100 * time.Millisecond, MaxBackoff: 5 * time.Second,
-		MaxAttempts: 10, Duplicate: p.opts.Duplicate, Seed: p.opts.Seed, Log: p.log, DeadLetter: p.gaveUp, DeadLetterTopic: topicDead,
+		MaxAttempts: 10, Duplicate: p.opts.Duplicate, Seed: p.opts.Seed, Log: p.log, DeadLetter: p.gaveUp,
 	}
 }
 
@@ -244,4 +243,3 @@ func (t *countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.calls.Add(1)
 	return t.next.RoundTrip(r)
 }
-

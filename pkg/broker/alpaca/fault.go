@@ -1,0 +1,131 @@
+package alpaca
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/alpacahq/alpaca-trade-api-go/v3/alpaca"
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/broker"
+)
+
+// fault says what kind of trouble a failed call met.
+func (c *call) fault(op string, err error) error {
+	if errors.Is(err, context.Canceled) && errors.Is(c.ctx.Err(), context.Canceled) {
+		return fmt.Errorf("alpaca %s: %w", op, context.Canceled) // the caller's own doing, not the broker's
+	}
+	e := &broker.Error{Op: op, Status: c.status, ResetAt: resetAt(c.header)}
+	var api *alpaca.APIError
+	if errors.As(err, &api) {
+		e.Code, e.Message = api.Code, c.clean(api.Message)
+	}
+	switch {
+	case errors.Is(err, errForeignKey):
+		return err
+	case c.status == 0 && errors.Is(c.ctx.Err(), context.DeadlineExceeded):
+		e.Kind, e.Err = broker.Timeout, errors.New("no answer before the deadline")
+	case c.status == 0:
+		e.Kind, e.Err = broker.Unavailable, errors.New(c.clean(err.Error()))
+	default:
+		e.Kind = kindOf(c.status)
+	}
+	if c.ctx.Err() != nil && e.Kind == broker.Malformed {
+		e.Kind = broker.Timeout // cut off in the middle of the body
+	}
+	return e
+}
+
+func (c *call) malformed(op string, err error) error {
+	return &broker.Error{Kind: broker.Malformed, Op: op, Status: c.status, Err: err}
+}
+
+func kindOf(status int) broker.Kind {
+	switch {
+	case status == http.StatusUnauthorized:
+		return broker.Unauthorized
+	case status == http.StatusForbidden:
+		return broker.Forbidden
+	case status == http.StatusTooManyRequests:
+		return broker.RateLimited
+	case status >= 500:
+		return broker.Unavailable
+	case status >= 400:
+		return broker.Rejected
+	}
+	return broker.Malformed // an answer that is fine by its status, and can't be read
+}
+
+// clean bounds a message, and takes the keys out should the broker send them back.
+func (c *call) clean(s string) string {
+	keyID, secretKey := c.creds.Reveal()
+	s = strings.NewReplacer(secretKey, "[redacted]", keyID, "[redacted]").Replace(s)
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	return s[:min(len(s), 200)]
+}
+
+func resetAt(h http.Header) time.Time {
+	epoch, err := strconv.ParseInt(h.Get("X-Ratelimit-Reset"), 10, 64)
+	if err != nil || epoch <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(epoch, 0).UTC()
+}
+
+// decodeObject reads a JSON object as documents hold it: whole numbers as int64, others as their exact text.
+func decodeObject(body []byte) (map[string]any, error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var raw map[string]any
+	if err := d.Decode(&raw); err != nil {
+		return nil, errors.New("the answer is no JSON object")
+	}
+	for k, v := range raw {
+		raw[k] = plain(v)
+	}
+	return raw, nil
+}
+
+func plain(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		return v.String()
+	case []any:
+		for i, e := range v {
+			if _, nested := e.([]any); nested { // the database takes none
+				b, _ := json.Marshal(e)
+				v[i] = string(b)
+				continue
+			}
+			v[i] = plain(e)
+		}
+	case map[string]any:
+		for k, e := range v {
+			v[k] = plain(e)
+		}
+	}
+	return v
+}
+
+func valid(d *decimal.Decimal) decimal.NullDecimal {
+	if d == nil {
+		return decimal.NullDecimal{}
+	}
+	return decimal.NewNullDecimal(*d)
+}
