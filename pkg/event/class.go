@@ -31,6 +31,7 @@ const (
 	Settled Class = "settled" // ack: it failed for one user's reasons, and a later event is the retry
 	Dropped Class = "dropped" // ack: it is too old, or overtaken
 	Poison  Class = "poison"  // ack: it can never be understood; a copy with the reason goes to the dead letters
+	Busy    Class = "busy"    // nack: another delivery of it is at work; it comes again in case that one dies
 	Retry   Class = "retry"   // nack: our own trouble; it is delivered again
 )
 
@@ -50,6 +51,9 @@ func Drop(err error) error { return &classed{Dropped, err} }
 
 // Reject marks an event that can never be understood.
 func Reject(err error) error { return &classed{Poison, err} }
+
+// Defer marks an event that another delivery is working on.
+func Defer(err error) error { return &classed{Busy, err} }
 
 // ClassOf is the class of a handler's answer.
 func ClassOf(err error) Class {

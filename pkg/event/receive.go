@@ -50,6 +50,9 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case Poison:
 		r.Log.LogAttrs(req.Context(), slog.LevelWarn, err.Error(), attrs(e, err)...)
 		w.WriteHeader(http.StatusNoContent)
+	case Busy:
+		r.Log.LogAttrs(req.Context(), slog.LevelDebug, err.Error(), attrs(e, err)...)
+		http.Error(w, "busy", http.StatusServiceUnavailable)
 	default:
 		r.Log.LogAttrs(req.Context(), slog.LevelError, err.Error(), attrs(e, err)...)
 		http.Error(w, "try again", http.StatusServiceUnavailable)

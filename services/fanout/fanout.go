@@ -49,10 +49,12 @@ func (s *Service) Handle(ctx context.Context, e event.Event) error {
 		return err
 	}
 	claim, err := s.Ledger.Claim(ctx, t, 0, s.NewOwner(), s.Now(), s.heldUntil())
-	if errors.Is(err, tick.ErrDone) {
+	switch {
+	case errors.Is(err, tick.ErrDone):
 		return nil
-	}
-	if err != nil {
+	case errors.Is(err, tick.ErrHeld):
+		return event.Defer(err)
+	case err != nil:
 		return err
 	}
 	for done := false; !done; done = claim.Cursor == "" {

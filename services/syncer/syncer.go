@@ -76,7 +76,7 @@ func (s *Service) Handle(ctx context.Context, e event.Event) error {
 		outcome = Failed
 	case event.Dropped:
 		outcome = Dropped
-	case event.Retry, event.Poison:
+	case event.Retry, event.Busy, event.Poison:
 		return fmt.Errorf("sync user %s at %s: %w", req.UserID, t, err)
 	}
 	s.Observe(ctx, Result{UserID: req.UserID, Tick: t, Outcome: outcome, Err: err})
