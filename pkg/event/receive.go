@@ -1,8 +1,10 @@
 package event
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -15,6 +17,9 @@ import (
 
 // MaxBody bounds an event's body: Eventarc's limit is 512 KB, our own messages are a few hundred bytes.
 const MaxBody = 1 << 20
+
+// keptBody is how much of an unreadable request is kept.
+const keptBody = 64 << 10
 
 // publishTime is the extension under which a Pub/Sub message's publish time travels with its event.
 const publishTime = "publishtime"
@@ -33,13 +38,19 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "events come as POST", http.StatusMethodNotAllowed)
 		return
 	}
-	req.Body = http.MaxBytesReader(w, req.Body, MaxBody)
-	e, err := decode(req)
+	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, MaxBody))
+	if err != nil {
+		err = Reject(fmt.Errorf("body can't be read, or is over %d bytes: %w", MaxBody, err))
+	}
+	var e Event
+	if err == nil {
+		e, err = decode(req, body)
+	}
 	if err == nil {
 		err = r.call(req.Context(), e)
 	}
 	if ClassOf(err) == Poison {
-		err = r.bury(req.Context(), e, err)
+		err = r.bury(req.Context(), e, body, err)
 	}
 	switch ClassOf(err) {
 	case Done:
@@ -71,10 +82,15 @@ func (r *Receiver) call(ctx context.Context, e Event) (err error) {
 }
 
 // bury sends a copy of the event with the reason to the dead letters. While that fails, the event is nacked.
-func (r *Receiver) bury(ctx context.Context, e Event, reason error) error {
-	c := e.Clone()
-	if c.Validate() != nil { // it was no CloudEvent; make it one that says so
-		c = New("unreadable", "com.agenttrader.unreadable.v1", "receiver", "")
+func (r *Receiver) bury(ctx context.Context, e Event, body []byte, reason error) error {
+	var c Event
+	if e.Context != nil && e.Validate() == nil {
+		c = e.Clone()
+	} else { // it was no CloudEvent; the copy is one that holds what came
+		c = New("unreadable", TypeUnreadable, "receiver", "")
+		if err := c.SetData("application/octet-stream", body[:min(len(body), keptBody)]); err != nil {
+			return fmt.Errorf("dead letter: %w", err)
+		}
 	}
 	c.SetExtension("deadletterclass", string(Poison))
 	c.SetExtension("deadletterreason", clip(reason.Error(), 500))
@@ -85,7 +101,8 @@ func (r *Receiver) bury(ctx context.Context, e Event, reason error) error {
 }
 
 // decode reads a binary-mode CloudEvent. With Pub/Sub's payload unwrapping, the message's attributes are the headers.
-func decode(req *http.Request) (Event, error) {
+func decode(req *http.Request, body []byte) (Event, error) {
+	req.Body = io.NopCloser(bytes.NewReader(body))
 	// The emulator and some senders put this attribute beside Content-Type, and the SDK takes it for an extension.
 	req.Header.Del("Ce-Datacontenttype")
 	e, err := cehttp.NewEventFromHTTPRequest(req)

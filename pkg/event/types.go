@@ -15,6 +15,7 @@ import (
 const (
 	TypeTick        = "com.agenttrader.tick.v1"
 	TypeSyncRequest = "com.agenttrader.sync.requested.v1"
+	TypeUnreadable  = "com.agenttrader.unreadable.v1" // a dead letter that was no CloudEvent
 	TypeDocument    = "google.cloud.firestore.document.v1.written"
 )
 
