@@ -65,3 +65,10 @@ func (v *Vault) Credentials(ctx context.Context, userID, version string) (secret
 	}
 	return creds, strconv.Itoa(n), nil
 }
+
+// Clear removes a user's secret.
+func (v *Vault) Clear(userID string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.payloads, userID)
+}

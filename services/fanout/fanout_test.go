@@ -1,0 +1,181 @@
+package fanout_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/user"
+	"github.com/agenttrader/agenttrader/services/fanout"
+)
+
+var noon = time.Date(2026, 11, 24, 12, 0, 5, 0, time.UTC)
+
+// world is a fanout on an in-memory database, with what it published.
+type world struct {
+	mu    sync.Mutex
+	sent  []string
+	fail  func(call int) error
+	calls int
+	now   time.Time
+	svc   *fanout.Service
+	store *store.Store
+}
+
+func (w *world) Publish(_ context.Context, events ...event.Event) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls++
+	if w.fail != nil {
+		if err := w.fail(w.calls); err != nil {
+			return err
+		}
+	}
+	for _, e := range events {
+		w.sent = append(w.sent, e.ID())
+	}
+	return nil
+}
+
+func newWorld(t *testing.T, users, page int) *world {
+	w := &world{now: noon}
+	w.store = store.New(mem.NewDB(time.Now))
+	for i := range users {
+		if err := w.store.PutUser(t.Context(), user.User{ID: fmt.Sprintf("u%03d", i), Status: user.Active}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	owners := 0
+	cfg := fanout.DefaultConfig()
+	cfg.PageSize = page
+	var err error
+	w.svc, err = fanout.New(cfg, fanout.Deps{
+		Users: w.store, Ledger: w.store, Requests: w, Now: func() time.Time { return w.now },
+		NewOwner: func() string { owners++; return fmt.Sprint(owners) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func tickAt(at time.Time) event.Event {
+	e := event.New("tick", event.TypeTick, "scheduler", "")
+	e.SetExtension("publishtime", at)
+	return e
+}
+
+func TestOneRequestForEachActiveUser(t *testing.T) {
+	w := newWorld(t, 25, 10)
+	for id, s := range map[string]user.Status{"u001": user.Paused, "u002": user.Pending, "u003": user.Disabled, "u004": "", "u005": "moon"} {
+		if err := w.store.PutUser(t.Context(), user.User{ID: id, Status: s}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // the second delivery publishes nothing
+		if err := w.svc.Handle(t.Context(), tickAt(noon)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(w.sent) != 21 || !slices.Contains(w.sent, "20261124T1200Z/u004") || slices.Contains(w.sent, "20261124T1200Z/u001") || slices.Contains(w.sent, "20261124T1200Z/u005") {
+		t.Errorf("sent %v, want 21: all but u001, u002, u003 and u005", w.sent)
+	}
+}
+
+func TestSlowerCadence(t *testing.T) {
+	w := newWorld(t, 0, 10)
+	if err := w.store.PutUser(t.Context(), user.User{ID: "slow", CadenceMinutes: 5}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		w.now = noon.Add(time.Duration(i) * time.Minute)
+		if err := w.svc.Handle(t.Context(), tickAt(w.now)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(w.sent) != 2 {
+		t.Errorf("a user at a cadence of 5 was synced %d times in 10 minutes, want 2", len(w.sent))
+	}
+}
+
+// A page whose publishing failed is published again, and only that page.
+func TestFailureResumes(t *testing.T) {
+	w := newWorld(t, 25, 10)
+	w.fail = func(call int) error {
+		if call == 2 {
+			return errors.New("topic unavailable")
+		}
+		return nil
+	}
+	if err := w.svc.Handle(t.Context(), tickAt(noon)); event.ClassOf(err) != event.Retry {
+		t.Fatalf("Handle = %v, want a retry", err)
+	}
+	if err := w.svc.Handle(t.Context(), tickAt(noon)); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(w.sent)
+	if n := len(slices.Compact(slices.Clone(w.sent))); n != 25 || len(w.sent) != 25 {
+		t.Errorf("%d requests of %d users, want 25 of 25", len(w.sent), n)
+	}
+}
+
+// A delivery that dies in the middle of a page leaves its claim behind: it runs out, and at most that page is repeated.
+func TestCrashRepeatsAtMostOnePage(t *testing.T) {
+	w := newWorld(t, 25, 10)
+	w.fail = func(call int) error {
+		if call == 3 {
+			panic("killed") // published two pages, recorded two
+		}
+		return nil
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_ = w.svc.Handle(t.Context(), tickAt(noon))
+	}()
+	if err := w.svc.Handle(t.Context(), tickAt(noon)); event.ClassOf(err) != event.Busy {
+		t.Fatalf("while the claim holds: %v, want busy", err)
+	}
+	w.now = noon.Add(30 * time.Second)
+	if err := w.svc.Handle(t.Context(), tickAt(noon)); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.sent) != 25 {
+		t.Errorf("%d requests, want 25", len(w.sent))
+	}
+}
+
+func TestBadTicks(t *testing.T) {
+	w := newWorld(t, 3, 10)
+	other := tickAt(noon)
+	other.SetType("something.else")
+	for name, c := range map[string]struct {
+		e    event.Event
+		want event.Class
+	}{
+		"of 1970":         {tickAt(time.Unix(0, 0)), event.Dropped},
+		"of 2100":         {tickAt(time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)), event.Poison},
+		"an hour late":    {tickAt(noon.Add(-time.Hour)), event.Dropped},
+		"without a time":  {event.New("x", event.TypeTick, "scheduler", ""), event.Poison},
+		"of another type": {other, event.Poison},
+	} {
+		if err := w.svc.Handle(t.Context(), c.e); event.ClassOf(err) != c.want {
+			t.Errorf("a tick %s: %v, want class %s", name, err, c.want)
+		}
+	}
+	if len(w.sent) != 0 {
+		t.Errorf("sent %v", w.sent)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	if _, err := fanout.New(fanout.Config{}, fanout.Deps{}); err == nil {
+		t.Error("an empty configuration was taken")
+	}
+}
