@@ -1,0 +1,122 @@
+package local_test
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/local"
+	"github.com/agenttrader/agenttrader/pkg/broker/sim"
+)
+
+func options() local.Options {
+	return local.Options{Users: 40, Ticks: 4, Interval: 300 * time.Millisecond, Strategy: "all", Seed: 1}
+}
+
+func run(t *testing.T, o local.Options) local.Report {
+	t.Helper()
+	r, err := local.Run(t.Context(), o, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil {
+		t.Error(err)
+	}
+	return r
+}
+
+// Every event twice, every user at every tick.
+func TestEveryEventTwice(t *testing.T) {
+	o := options()
+	o.Duplicate = 1
+	r := run(t, o)
+	if r.Published != 160 || r.Synced != 160 || r.Failed != 0 || r.Signals == 0 || r.DeadLettered != 0 {
+		t.Errorf("report = %+v, want all of 40 users at 4 ticks, and signals", r)
+	}
+}
+
+func TestFaultyUsersStayAlone(t *testing.T) {
+	o := options()
+	bad, err := sim.ParseFault("401=PKSIM0000003")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Faults = []sim.Fault{bad}
+	if r := run(t, o); r.Failed != 4 || r.Synced != 156 {
+		t.Errorf("failed %d, synced %d; want 4 and 156", r.Failed, r.Synced)
+	}
+}
+
+// A server that is not ours, and users of one's own.
+func TestAnotherServer(t *testing.T) {
+	var keys []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v2/account" {
+			http.NotFound(w, r)
+			return
+		}
+		keys = append(keys, r.Header.Get("APCA-API-KEY-ID"))
+		_, _ = w.Write([]byte(`{"account_blocked":false,"account_number":"010203ABCD","buying_power":"262113.632","cash":"-23140.2","currency":"USD","equity":"103820.56","id":"e6fe16f3-64a4-4921-8928-cadf02f92f98","multiplier":"4","status":"ACTIVE","trading_blocked":false}`))
+	}))
+	defer s.Close()
+	o := options()
+	o.AlpacaURL, o.Ticks = s.URL, 1
+	o.UsersFile = filepath.Join(t.TempDir(), "keys.json")
+	b, err := json.Marshal([]map[string]string{{"user_id": "me", "key_id": "PKME", "secret_key": "s"}})
+	if err == nil {
+		err = os.WriteFile(o.UsersFile, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, o)
+	// The account is synced; without positions nothing is traded on it.
+	if r.Users != 1 || r.Synced != 1 || r.Signals != 0 || r.Denials != 1 || len(keys) != 1 || keys[0] != "PKME" {
+		t.Errorf("report = %+v, keys %v", r, keys)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for want, change := range map[string]func(*local.Options){
+		"--users is 0":       func(o *local.Options) { o.Users = 0 },
+		"--ticks is -1":      func(o *local.Options) { o.Ticks = -1 },
+		"--interval is":      func(o *local.Options) { o.Interval = 0 },
+		"--strategy is":      func(o *local.Options) { o.Strategy = "moon" },
+		"--duplicate is 2":   func(o *local.Options) { o.Duplicate = 2 },
+		"by https only":      func(o *local.Options) { o.AlpacaURL = "http://paper.example.com" },
+		"--users-file":       func(o *local.Options) { o.AlpacaURL = "https://paper.example.com" },
+		"--alpaca-data-url ": func(o *local.Options) { o.DataURL = "data" },
+	} {
+		o := options()
+		change(&o)
+		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Validate = %v, want one that says %q", err, want)
+		}
+	}
+}
+
+func TestUsersFile(t *testing.T) {
+	for want, content := range map[string]string{
+		"want a JSON list":           `{"user_id": 1}`,
+		"the list is empty":          `[]`,
+		"entry 1":                    `[{"user_id":"a/b","key_id":"canary","secret_key":"canary"}]`,
+		"entry 2":                    `[{"user_id":"a","key_id":"canary","secret_key":"canary"},{"user_id":"a","key_id":"canary","secret_key":"canary"}]`,
+		"key_id and secret_key must": `[{"user_id":"a","key_id":"canary"}]`,
+	} {
+		o := options()
+		o.UsersFile = filepath.Join(t.TempDir(), "keys.json")
+		if err := os.WriteFile(o.UsersFile, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := local.Run(t.Context(), o, slog.New(slog.DiscardHandler), nil)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v, want an error that says %q and no key", content, err, want)
+		}
+	}
+}

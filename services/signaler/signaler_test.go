@@ -1,0 +1,247 @@
+package signaler_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
+	"github.com/agenttrader/agenttrader/pkg/tick"
+	"github.com/agenttrader/agenttrader/pkg/user"
+	"github.com/agenttrader/agenttrader/services/signaler"
+)
+
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// world is a signaler on an in-memory database, with the change events of what is written there.
+type world struct {
+	now    time.Time
+	db     *mem.DB
+	store  *store.Store
+	svc    *signaler.Service
+	events []event.Event
+	faults int
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{now: noon}
+	w.db = mem.NewDB(func() time.Time { return w.now })
+	w.store = store.New(w.db)
+	w.db.Watch(func(x mem.Written) {
+		if x.Path != store.SnapshotPath("u") {
+			return
+		}
+		e := event.New("e", event.TypeDocument, "db", "")
+		_ = e.SetData("application/protobuf", document.EncodeChange(x.Old, x.New))
+		w.events = append(w.events, e)
+	})
+	must(t, w.store.PutUser(t.Context(), user.User{ID: "u", Status: user.Active}))
+	w.strategy(t, "r", map[string]any{"weights": map[string]any{"SPY": 0.5}})
+	var err error
+	w.svc, err = signaler.New(signaler.DefaultConfig(), signaler.Deps{
+		Snapshots: w.store, Strategies: w.store, Signals: w.store, Quotes: market.None{}, Now: func() time.Time { return w.now },
+		Fault: func(context.Context, string, error) { w.faults++ },
+	})
+	must(t, err)
+	return w
+}
+
+func (w *world) strategy(t *testing.T, id string, params map[string]any) {
+	must(t, w.store.PutStrategy(t.Context(), strategy.Definition{UserID: "u", ID: id, Kind: strategy.KindRebalance, Params: params, Enabled: true}))
+}
+
+// write stores the next snapshot: equity of $1,000 in cash, with the given buying power.
+func (w *world) write(t *testing.T, minute int, material bool, power string, change func(*account.Snapshot)) {
+	t.Helper()
+	stored, err := w.store.Snapshot(t.Context(), "u")
+	if err != nil && !errors.Is(err, account.ErrNotFound) {
+		t.Fatal(err)
+	}
+	w.now = noon.Add(time.Duration(minute) * time.Minute)
+	raw := map[string]any{"id": "a", "status": "ACTIVE", "equity": "1000", "cash": "1000", "buying_power": power}
+	a, err := account.FromRaw(raw)
+	must(t, err)
+	s := account.Snapshot{UserID: "u", Account: a, Raw: raw, ObservedAt: w.now, Tick: tick.Of(w.now), Seq: stored.Seq + 1, ChangedSeq: stored.ChangedSeq, Version: stored.Version}
+	if material {
+		s.ChangedSeq = s.Seq
+	}
+	if change != nil {
+		change(&s)
+	}
+	must(t, w.store.PutSnapshot(t.Context(), s))
+}
+
+// deliver handles the n-th change event.
+func (w *world) deliver(t *testing.T, n int) {
+	t.Helper()
+	must(t, w.svc.Handle(t.Context(), w.events[n]))
+}
+
+func (w *world) signals(t *testing.T) map[string]map[string]any {
+	t.Helper()
+	docs, err := w.db.Query(t.Context(), document.Query{Collection: "users/u/tradingSignals"})
+	must(t, err)
+	byCause := map[string]map[string]any{}
+	for _, d := range docs {
+		byCause[d.Fields["cause"].(string)] = d.Fields
+	}
+	if len(byCause) != len(docs) {
+		t.Errorf("%d signals of %d causes", len(docs), len(byCause))
+	}
+	return byCause
+}
+
+func TestSignal(t *testing.T) {
+	w := newWorld(t)
+	w.write(t, 1, true, "1000", nil)
+	for range 3 { // delivered again, and again
+		w.deliver(t, 0)
+	}
+	f := w.signals(t)["changed_seq:1"]
+	if f["action"] != "buy" || f["symbol"] != "SPY" || f["notional_usd"] != 500.0 || f["status"] != "pending" || f["strategy_id"] != "r" || f["snapshot_seq"] != int64(1) {
+		t.Errorf("signal = %v", f)
+	}
+	if exp, _ := f["expires_at"].(time.Time); !exp.Equal(w.now.Add(15 * time.Minute)) {
+		t.Errorf("expires_at = %v", f["expires_at"])
+	}
+}
+
+func TestDenials(t *testing.T) {
+	for name, c := range map[string]struct {
+		power  string
+		change func(*account.Snapshot)
+		later  time.Duration
+		code   string
+		reason string
+	}{
+		"unaffordable":    {"499.99", nil, 0, "BUYING_POWER_EXCEEDED", "Refusing to trade: requested notional $500.00 exceeds buying power $499.99."},
+		"no buying power": {"0", nil, 0, "BUYING_POWER_UNAVAILABLE", "Warm-cache buying power unavailable/zero; refusing to trade."},
+		"stale":           {"1000", nil, 6 * time.Minute, "SNAPSHOT_STALE", "Warm-cache buying power unavailable/zero or snapshot stale; refusing to generate trade."},
+		"incomplete":      {"1000", func(s *account.Snapshot) { s.Incomplete = true }, 0, "SNAPSHOT_INCOMPLETE", ""},
+		"no equity":       {"1000", func(s *account.Snapshot) { delete(s.Raw, "equity"); s.Account.Equity = decimal.NullDecimal{} }, 0, "EQUITY_UNAVAILABLE", ""},
+	} {
+		w := newWorld(t)
+		w.write(t, 1, true, c.power, c.change)
+		w.now = w.now.Add(c.later)
+		w.deliver(t, 0)
+		w.deliver(t, 0)
+		f := w.signals(t)["changed_seq:1"]
+		if f["action"] != "flat" || f["notional_usd"] != 0.0 || f["status"] != "rejected" || f["denial_code"] != c.code || (c.reason != "" && f["reason"] != c.reason) {
+			t.Errorf("%s: %v, want a denial %s", name, f, c.code)
+		}
+	}
+}
+
+// What triggers nothing costs no read.
+func TestQuietEventReadsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.write(t, 1, true, "1000", nil)
+	w.write(t, 4, false, "1000", nil)
+	before, _ := w.db.Counts()
+	w.deliver(t, 1)
+	if after, _ := w.db.Counts(); after != before {
+		t.Errorf("a heartbeat between two slots made %d reads", after-before)
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	w := newWorld(t)
+	w.strategy(t, "r", map[string]any{"weights": map[string]any{"SPY": 0.5}, "every_minutes": int64(5)})
+	w.write(t, 4, true, "1000", nil)
+	w.write(t, 7, false, "1000", nil)
+	w.deliver(t, 1)
+	w.deliver(t, 1)
+	if got := w.signals(t); len(got) != 1 || got["schedule:20261124T1205Z"]["action"] != "buy" {
+		t.Errorf("signals = %v, want one buy of 12:05's slot", got)
+	}
+}
+
+// Events in the wrong order: the older change is left to the newer one; a heartbeat in between costs it nothing.
+func TestWrongOrder(t *testing.T) {
+	w := newWorld(t)
+	w.write(t, 1, true, "1000", nil)
+	w.write(t, 2, false, "1000", nil) // a heartbeat came after the change; the change's event is late
+	w.deliver(t, 1)
+	w.deliver(t, 0)
+	if f := w.signals(t)["changed_seq:1"]; f["action"] != "buy" || f["snapshot_seq"] != int64(2) {
+		t.Errorf("after a heartbeat: %v, want a buy decided on snapshot 2", f)
+	}
+	w.write(t, 3, true, "1000", nil)
+	w.write(t, 4, true, "1000", nil)
+	w.deliver(t, 3)
+	w.deliver(t, 2)
+	got := w.signals(t)
+	if got["changed_seq:3"] != nil || got["changed_seq:4"]["status"] != "pending" || got["changed_seq:1"]["status"] != "expired" {
+		t.Errorf("signals = %v, want changed_seq:4 open, :1 superseded, none of :3", got)
+	}
+}
+
+func TestBrokenStrategyIsItsOwnersTrouble(t *testing.T) {
+	w := newWorld(t)
+	w.strategy(t, "a-broken", map[string]any{"weights": "SPY"})
+	w.write(t, 1, true, "1000", nil)
+	w.deliver(t, 0)
+	if len(w.signals(t)) != 1 || w.faults == 0 {
+		t.Errorf("%d signals, %d faults told; want the other strategy's signal and a fault", len(w.signals(t)), w.faults)
+	}
+}
+
+func TestBadEvents(t *testing.T) {
+	w := newWorld(t)
+	w.write(t, 1, true, "1000", nil)
+	good := w.events[0].Data()
+	doc := func(path string, f document.Fields) []byte {
+		b, err := document.Encode(mem.Database, document.Document{Path: path, Fields: f})
+		must(t, err)
+		return document.EncodeChange(nil, b)
+	}
+	for name, c := range map[string]struct {
+		data []byte
+		want event.Class
+	}{
+		"empty":              {nil, event.Poison},
+		"noise":              {[]byte("\xff\xff noise"), event.Poison},
+		"cut in the middle":  {good[:len(good)/2], event.Poison},
+		"wrong types":        {doc("users/u/alpacaAccounts/snapshot", document.Fields{"seq": "one"}), event.Poison},
+		"a bad user id":      {doc("users/a b/alpacaAccounts/snapshot", document.Fields{}), event.Poison},
+		"another document":   {doc("users/u/settings/x", document.Fields{}), event.Done},
+		"a deleted snapshot": {document.EncodeChange(w.lastBody(t), nil), event.Done},
+		"the older shape":    {doc("users/u/alpacaAccounts/snapshot", document.Fields{"syncedAt": noon, "buying_power": "5"}), event.Done},
+	} {
+		e := event.New("e", event.TypeDocument, "db", "")
+		must(t, e.SetData("application/protobuf", c.data))
+		if err := w.svc.Handle(t.Context(), e); event.ClassOf(err) != c.want {
+			t.Errorf("%s: %v, want class %s", name, err, c.want)
+		}
+	}
+	if err := w.svc.Handle(t.Context(), event.New("e", "other", "db", "")); event.ClassOf(err) != event.Poison {
+		t.Errorf("another type: %v", err)
+	}
+	if len(w.signals(t)) != 0 {
+		t.Errorf("signals = %v", w.signals(t))
+	}
+}
+
+func (w *world) lastBody(t *testing.T) []byte {
+	d, err := w.db.Get(t.Context(), store.SnapshotPath("u"))
+	must(t, err)
+	b, err := document.Encode(mem.Database, d)
+	must(t, err)
+	return b
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
