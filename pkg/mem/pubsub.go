@@ -163,19 +163,26 @@ func (p *PubSub) Attempts() (n int64) {
 // DeadLettered is the number of messages that ran out of attempts.
 func (p *PubSub) DeadLettered() int64 { return p.buried.Load() }
 
-// Close ends it; what is not delivered is gone.
-func (p *PubSub) Close() {
+// StopPush ends the deliveries and their connections; what is not delivered stays where it is.
+func (p *PubSub) StopPush() {
 	p.cancel()
 	p.mu.Lock()
 	pushes := p.pushes
 	p.mu.Unlock()
 	for _, u := range pushes {
 		u.delivery.Close()
+	}
+	p.wg.Wait()
+}
+
+// Close ends it all.
+func (p *PubSub) Close() {
+	p.StopPush()
+	for _, u := range p.pushes {
 		if u.dead != nil {
 			u.dead.Stop()
 		}
 	}
-	p.wg.Wait()
 	if p.client != nil {
 		_ = p.client.Close()
 	}

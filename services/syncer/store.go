@@ -10,6 +10,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
 // conflicts is how often a write may meet another one before the request is left to its redelivery.
@@ -27,7 +28,9 @@ func (s *Service) store(ctx context.Context, session broker.Session, next accoun
 		if !first && next.Older(stored) {
 			return Superseded, nil
 		}
-		heartbeat := stored.Tick < next.Tick && next.Tick.Heartbeat(next.UserID, cadence)
+		// A missed heartbeat is made up for: the snapshot stays fresh as soon as syncing works again.
+		missed := next.Tick-stored.Tick >= tick.HeartbeatEvery
+		heartbeat := stored.Tick < next.Tick && (missed || next.Tick.Heartbeat(next.UserID, cadence))
 		if !detailed && (first || heartbeat || stored.Incomplete || stored.Account.Restructured(next.Account)) {
 			s.readDetail(ctx, session, &next, stored)
 			detailed = true

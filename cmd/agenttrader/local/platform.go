@@ -108,7 +108,9 @@ func (p *platform) openBroker(ctx context.Context) error {
 			data = s.URL()
 		}
 	}
-	p.calls = &countingTransport{next: alpaca.NewTransport()}
+	pool := alpaca.NewTransport()
+	p.onClose(pool.CloseIdleConnections)
+	p.calls = &countingTransport{next: pool}
 	var err error
 	p.broker, err = alpaca.New(alpaca.Config{PaperURL: trading, LiveURL: trading, Transport: p.calls, Now: p.clock.Now})
 	if err != nil {
@@ -179,7 +181,11 @@ func (p *platform) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.watch(ctx, url)
+	if err := p.watch(ctx, url); err != nil {
+		return err
+	}
+	p.onClose(p.pubsub.StopPush) // before the services: a server waits for connections that sent nothing yet
+	return nil
 }
 
 // listen serves a handler of events on a port of its own.

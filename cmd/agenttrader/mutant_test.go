@@ -1,0 +1,83 @@
+package main_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The oracle of `agenttrader local` must be able to fail: each promise is broken in a build of its own (the source
+// stays as it is: go build -overlay), and the run must notice.
+func TestOracleNoticesWhatIsBroken(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program five times: left out with -short")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []struct {
+		name, file, old, mutated string
+		field                    string // of the report, which must not be 0; "" is the unbroken build
+	}{
+		{"nothing", "pkg/signal/signal.go", "package signal", "package signal", ""},
+		{"guard", "services/syncer/store.go", "if !first && next.Older(stored) {", "if false {", "snapshots_regressed"},
+		{"ledger", "pkg/store/ticks.go", "d, err := tx.Get(ctx, path)\n\t\tswitch {", "d, err := tx.Get(ctx, path)\n\t\tif err == nil {\n\t\t\treturn tx.Set(path, shardFields(c, until, false))\n\t\t}\n\t\tswitch {", "requests_duplicate"},
+		{"signal id", "pkg/signal/signal.go", `"\x00" + cause))`, `"\x00" + cause + time.Now().String()))`, "signals_duplicate"},
+		{"supersession", "pkg/store/signals.go", "expired[open] = sig.ID", "_ = open", "signals_duplicate"},
+		{"snapshot write", "services/syncer/store.go", "switch err := s.Snapshots.PutSnapshot(ctx, next); {", "switch err := error(nil); {", "lost"},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			bin := build(t, root, m.file, m.old, m.mutated)
+			run := exec.CommandContext(t.Context(), bin, "local", "--users", "100", "--ticks", "5", "--interval", "500ms",
+				"--broker-latency", "1ms..1500ms", "--duplicate", "100%", "--json") // the latency makes the syncs of two ticks overlap
+			out, err := run.Output()
+			var report map[string]any
+			if e := json.Unmarshal(out, &report); e != nil {
+				t.Fatalf("no report: %v (%v) %s", e, err, out)
+			}
+			if m.field == "" {
+				if err != nil {
+					t.Errorf("the unbroken build: %v; %s", err, out)
+				}
+				return
+			}
+			if n, _ := report[m.field].(float64); n == 0 || err == nil {
+				t.Errorf("%s = %v, exit %v: the oracle did not notice; %s", m.field, report[m.field], err, out)
+			}
+		})
+	}
+}
+
+// build makes the program with one place of its source replaced.
+func build(t *testing.T, root, file, old, mutated string) string {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(root, filepath.FromSlash(file))
+	src, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(src), old); n != 1 {
+		t.Fatalf("%s holds %q %d times, want once: mend this test", file, old, n)
+	}
+	changed := filepath.Join(dir, "changed.go")
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{path: changed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(dir, "agenttrader")
+	for name, content := range map[string][]byte{changed: []byte(strings.Replace(string(src), old, mutated, 1)), filepath.Join(dir, "overlay.json"): overlay} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", bin, ".")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return bin
+}
