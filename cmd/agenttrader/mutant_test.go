@@ -22,18 +22,19 @@ func TestOracleNoticesWhatIsBroken(t *testing.T) {
 	for _, m := range []struct {
 		name, file, old, mutated string
 		field                    string // of the report, which must not be 0; "" is the unbroken build
+		latency                  string
 	}{
-		{"nothing", "pkg/signal/signal.go", "package signal", "package signal", ""},
-		{"guard", "services/syncer/store.go", "if !first && next.Older(stored) {", "if false {", "snapshots_regressed"},
-		{"ledger", "pkg/store/ticks.go", "d, err := tx.Get(ctx, path)\n\t\tswitch {", "d, err := tx.Get(ctx, path)\n\t\tif err == nil {\n\t\t\treturn tx.Set(path, shardFields(c, until, false))\n\t\t}\n\t\tswitch {", "requests_duplicate"},
-		{"signal id", "pkg/signal/signal.go", `"\x00" + cause))`, `"\x00" + cause + time.Now().String()))`, "signals_duplicate"},
-		{"supersession", "pkg/store/signals.go", "expired[open] = sig.ID", "_ = open", "signals_duplicate"},
-		{"snapshot write", "services/syncer/store.go", "switch err := s.Snapshots.PutSnapshot(ctx, next); {", "switch err := error(nil); {", "lost"},
+		{"nothing", "pkg/signal/signal.go", "package signal", "package signal", "", "1ms..1500ms"},
+		{"guard", "services/syncer/store.go", "if !first && next.Older(stored) {", "if false {", "snapshots_regressed", "1ms..1500ms"}, // the syncs of two ticks overlap
+		{"ledger", "pkg/store/ticks.go", "d, err := tx.Get(ctx, path)\n\t\tswitch {", "d, err := tx.Get(ctx, path)\n\t\tif err == nil {\n\t\t\treturn tx.Set(path, shardFields(c, until, false))\n\t\t}\n\t\tswitch {", "requests_duplicate", "1ms..60ms"},
+		{"signal id", "pkg/signal/signal.go", `"\x00" + cause))`, `"\x00" + cause + time.Now().String()))`, "signals_duplicate", "1ms..60ms"},
+		{"supersession", "pkg/store/signals.go", "expired[open] = sig.ID", "_ = open", "signals_duplicate", "1ms..60ms"},
+		{"snapshot write", "services/syncer/store.go", "switch err := s.Snapshots.PutSnapshot(ctx, next); {", "switch err := error(nil); {", "lost", "1ms..60ms"},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			bin := build(t, root, m.file, m.old, m.mutated)
-			run := exec.CommandContext(t.Context(), bin, "local", "--users", "100", "--ticks", "5", "--interval", "500ms",
-				"--broker-latency", "1ms..1500ms", "--duplicate", "100%", "--json") // the latency makes the syncs of two ticks overlap
+			run := exec.CommandContext(t.Context(), bin, "local", "--users", "100", "--ticks", "8", "--interval", "500ms",
+				"--broker-latency", m.latency, "--duplicate", "100%", "--json")
 			out, err := run.Output()
 			var report map[string]any
 			if e := json.Unmarshal(out, &report); e != nil {

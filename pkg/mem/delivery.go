@@ -252,12 +252,12 @@ func (d *Delivery) run(t *task) {
 	if !slot && !d.sleep(t.hold) {
 		return
 	}
-	for {
+	for tried := false; ; tried = true {
 		if !slot && d.window.acquire(d.ctx) != nil {
 			return
 		}
 		slot = false // a message that backs off holds none
-		if t.delivered.Load() {
+		if tried && t.delivered.Load() {
 			d.window.release() // its duplicate got through while it waited
 			return
 		}
