@@ -30,6 +30,7 @@ type meter struct {
 type tickCount struct {
 	Tick                                 tick.Tick
 	Published, Synced, Unchanged, Failed int
+	Dropped                              int // overtaken by a later tick
 	Signals                              int
 	began, ended                         time.Time // the tick's publishing; its last request's end
 	snapshot                             []float64
@@ -69,6 +70,8 @@ func (m *meter) synced(_ context.Context, r syncer.Result) {
 	m.with(r.Tick, func(c *tickCount) {
 		c.ended = time.Now()
 		switch {
+		case r.Outcome == syncer.Dropped:
+			c.Dropped++
 		case !current:
 			c.Failed++
 		case r.Outcome == syncer.Written:
@@ -195,6 +198,7 @@ func (c *tickCount) add(d *tickCount) {
 	c.Synced += d.Synced
 	c.Unchanged += d.Unchanged
 	c.Failed += d.Failed
+	c.Dropped += d.Dropped
 	c.Signals += d.Signals
 }
 

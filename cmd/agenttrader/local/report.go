@@ -19,6 +19,7 @@ type Report struct {
 	Synced           int       `json:"synced"`
 	Unchanged        int       `json:"unchanged"`
 	Failed           int       `json:"failed"`
+	Dropped          int       `json:"dropped"`
 	Signals          int       `json:"signals"`
 	Denials          int       `json:"denials"`
 	SignalsDuplicate int       `json:"signals_duplicate"`
@@ -64,7 +65,7 @@ func (p *platform) report(ticks int, began time.Time) Report {
 	total, busy := p.meter.totals()
 	r := Report{
 		Users: len(p.accounts), Ticks: ticks,
-		Published: total.Published, Synced: total.Synced, Unchanged: total.Unchanged, Failed: total.Failed,
+		Published: total.Published, Synced: total.Synced, Unchanged: total.Unchanged, Failed: total.Failed, Dropped: total.Dropped,
 		DeadLettered: p.meter.buried,
 		Ops: Ops{
 			StoreReads: reads, StoreWrites: writes, SecretAccesses: p.vault.Accesses(), BrokerCalls: p.calls.calls.Load(),
@@ -113,6 +114,7 @@ func (r Report) Table(w io.Writer) error {
 		{"published", r.Published, "sync requests"},
 		{"synced", r.Synced, fmt.Sprintf("of these %d unchanged, nothing written", r.Unchanged)},
 		{"failed", r.Failed, "the user's own trouble; the next tick is the retry"},
+		{"dropped", r.Dropped, "overtaken by a later tick, or the user is gone"},
 		{"signals", r.Signals, fmt.Sprintf("and %d denials", r.Denials)},
 		{"lost", r.Lost, "must be 0"},
 		{"signals twice", r.SignalsDuplicate, "must be 0"},
