@@ -44,9 +44,9 @@ func SameOrders(a, b []Order) bool {
 func (s Snapshot) Hash() string {
 	h := sha256.New()
 	a := s.Account
-	fmt.Fprintln(h, a.ID, a.Status, a.Currency, text(a.Cash), text(a.Multiplier), text(a.Equity), text(a.BuyingPower),
+	_, _ = fmt.Fprintln(h, a.ID, a.Status, a.Currency, text(a.Cash), text(a.Multiplier), text(a.Equity), text(a.BuyingPower),
 		flag(a.TradingBlocked), flag(a.AccountBlocked), flag(a.TransfersBlocked), flag(a.TradeSuspendedByUser), flag(a.ShortingEnabled))
-	fmt.Fprintln(h, quantities(s.Positions), states(s.OpenOrders), s.Incomplete)
+	_, _ = fmt.Fprintln(h, quantities(s.Positions), states(s.OpenOrders), s.Incomplete)
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 

@@ -104,3 +104,58 @@ func CheckID(id string) error {
 	}
 	return nil
 }
+
+// CheckPath says what is wrong with a document's path: collection/id, any number of times.
+func CheckPath(path string) error {
+	if strings.Count(path, "/")%2 != 1 {
+		return fmt.Errorf("%.200q is no document path: want collection/id, any number of times", path)
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if err := CheckID(segment); err != nil {
+			return fmt.Errorf("%.200q is no document path: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// CheckFields refuses values that Fields does not allow.
+func CheckFields(f Fields) error {
+	for k, v := range f {
+		if v == Delete || v == ServerTime {
+			continue
+		}
+		if err := checkValue(v); err != nil {
+			return fmt.Errorf("field %s: %w", k, err)
+		}
+	}
+	return nil
+}
+
+func checkValue(v any) error {
+	switch v := v.(type) {
+	case nil, bool, int, int64, float64, string, []byte, time.Time:
+		return nil
+	case map[string]any:
+		for k, e := range v {
+			if err := checkValue(e); err != nil {
+				return fmt.Errorf("key %s: %w", k, err)
+			}
+		}
+		return nil
+	case []any:
+		for i, e := range v {
+			err := checkValue(e)
+			if _, nested := e.([]any); nested {
+				err = errNested
+			}
+			if err != nil {
+				return fmt.Errorf("index %d: %w", i, err)
+			}
+		}
+		return nil
+	default:
+		return fmt.Errorf("a document can't hold a %T", v)
+	}
+}
+
+var errNested = errors.New("Firestore takes no array directly in an array") //nolint:staticcheck // a name

@@ -128,7 +128,7 @@ func toValue(v any) (*firestoredata.Value, error) {
 		vs := make([]*firestoredata.Value, len(v))
 		for i, e := range v {
 			if _, nested := e.([]any); nested {
-				return nil, fmt.Errorf("index %d: Firestore takes no array directly in an array", i)
+				return nil, fmt.Errorf("index %d: %w", i, errNested)
 			}
 			p, err := toValue(e)
 			if err != nil {

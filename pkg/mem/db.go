@@ -226,12 +226,8 @@ func (db *DB) commit(ws []write) error {
 	staged := make([]stored, len(ws))
 	pending := map[string]*stored{} // several writes of one document in one commit
 	for i, w := range ws {
-		parent, id := split(w.path)
-		if err := document.CheckID(id); err != nil {
-			return fmt.Errorf("%q is no document path: %w", w.path, err)
-		}
-		if parent == "" || strings.Count(parent, "/")%2 != 0 {
-			return fmt.Errorf("%q is no document path: want collection/id, any number of times", w.path)
+		if err := document.CheckPath(w.path); err != nil {
+			return err
 		}
 		old, exists := db.find(w.path)
 		if p := pending[w.path]; p != nil {

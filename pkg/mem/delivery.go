@@ -145,7 +145,7 @@ func NewDelivery(cfg DeliveryConfig) *Delivery {
 
 // Send takes a message for delivery and returns without waiting for the answer. It blocks while the window is
 // full. An error (ctx's, or ErrClosed) means that the message was not taken.
-func (d *Delivery) Send(ctx context.Context, m Message) error {
+func (d *Delivery) Send(ctx context.Context, m Message) error { //nolint:contextcheck // Close must end it too
 	if m.Header == nil {
 		m.Header = http.Header{}
 	}

@@ -37,33 +37,40 @@ func (v *Vault) Accesses() int64 { return v.accesses.Load() }
 
 // Credentials implements secret.Vault.
 func (v *Vault) Credentials(ctx context.Context, userID, version string) (secret.Credentials, string, error) {
-	if err := ctx.Err(); err != nil {
+	payload, n, err := v.access(ctx, userID, version)
+	if err != nil {
 		return secret.Credentials{}, "", err
+	}
+	creds, err := secret.ParsePayload(payload)
+	if err != nil {
+		return secret.Credentials{}, "", fmt.Errorf("keys of user %s, version %d: %w", userID, n, err)
+	}
+	return creds, strconv.Itoa(n), nil
+}
+
+func (v *Vault) access(ctx context.Context, userID, version string) (payload []byte, n int, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
 	}
 	v.accesses.Add(1)
 	if v.hook != nil {
 		if err := v.hook(ctx, userID); err != nil {
-			return secret.Credentials{}, "", err
+			return nil, 0, err
 		}
 	}
 	v.mu.RLock()
 	versions := v.payloads[userID]
 	v.mu.RUnlock()
-	n := len(versions)
+	n = len(versions)
 	if version != "" && version != secret.Latest {
-		var err error
 		if n, err = strconv.Atoi(version); err != nil {
 			n = 0
 		}
 	}
 	if n < 1 || n > len(versions) {
-		return secret.Credentials{}, "", fmt.Errorf("keys of user %s, version %q: %w", userID, version, secret.ErrNotFound)
+		return nil, 0, fmt.Errorf("keys of user %s, version %q: %w", userID, version, secret.ErrNotFound)
 	}
-	creds, err := secret.ParsePayload(versions[n-1])
-	if err != nil {
-		return secret.Credentials{}, "", fmt.Errorf("keys of user %s, version %d: %w", userID, n, err)
-	}
-	return creds, strconv.Itoa(n), nil
+	return versions[n-1], n, nil
 }
 
 // Clear removes a user's secret.

@@ -67,7 +67,7 @@ type Store interface {
 	Enabled(ctx context.Context, userID string) ([]Definition, error)
 }
 
-// ErrInvalid: the definition can't be run as it stands; its owner has to mend it.
+// ErrInvalid says that the definition can't be run as it stands; its owner has to mend it.
 var ErrInvalid = errors.New("invalid strategy")
 
 // New makes the strategy that a definition describes, or says with ErrInvalid everything that is wrong with it.

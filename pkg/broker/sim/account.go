@@ -129,7 +129,7 @@ func (a *account) positions(p prices) []map[string]any {
 }
 
 // orders: one account in fifty has a limit order that never fills.
-func (a *account) orders(p prices) []map[string]any {
+func (a *account) orders(_ prices) []map[string]any {
 	if a.seed%50 != 0 {
 		return []map[string]any{}
 	}

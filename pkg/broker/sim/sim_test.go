@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -103,7 +104,8 @@ func TestRateLimit(t *testing.T) {
 	if broker.KindOf(err) != broker.RateLimited {
 		t.Fatalf("request %d: %v, want rate limited", sim.RateLimit+1, err)
 	}
-	if e := err.(*broker.Error); !e.ResetAt.Equal(start.Add(time.Minute)) {
+	var e *broker.Error
+	if !errors.As(err, &e) || !e.ResetAt.Equal(start.Add(time.Minute)) {
 		t.Errorf("reset at %s, want the next minute", e.ResetAt)
 	}
 	w.now = w.now.Add(time.Minute)

@@ -1,0 +1,237 @@
+// Package emulator runs the official Firestore emulator for tests and for local use, and bridges its change events
+// to a service as Eventarc would deliver them.
+package emulator
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"cloud.google.com/go/firestore"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// ErrMissing says that this machine has no emulator, and what to install.
+var ErrMissing = errors.New("the Firestore emulator is not on this machine")
+
+const (
+	jar       = "platform/cloud-firestore-emulator/cloud-firestore-emulator.jar"
+	mainClass = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
+	startWait = 60 * time.Second
+	stopWait  = 5 * time.Second
+	callWait  = 30 * time.Second
+)
+
+// Emulator is one running Firestore emulator. A project id of its own isolates whoever uses it.
+type Emulator struct {
+	addr   string
+	cmd    *exec.Cmd
+	exited chan struct{}
+	log    *tail
+	sink   *sink
+	once   sync.Once
+}
+
+// Start runs an emulator on a free port of loopback. It lives until Stop, or until this process ends. The error is
+// ErrMissing where the jar or Java is.
+func Start(ctx context.Context) (*Emulator, error) {
+	path, err := find()
+	if err != nil {
+		return nil, err
+	}
+	java, err := exec.LookPath("java")
+	if err != nil {
+		return nil, fmt.Errorf("%w: no java in PATH: install a Java runtime, 17 or later", ErrMissing)
+	}
+	sink, err := listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freePort(ctx)
+	if err != nil {
+		sink.close()
+		return nil, err
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	e := &Emulator{addr: addr, exited: make(chan struct{}), log: &tail{}, sink: sink}
+	e.cmd = exec.Command(java, "-Xmx1g", "-XX:+UseSerialGC", "-Duser.language=en", "-cp", path, mainClass, //nolint:gosec,noctx // it outlives ctx, and ends by Stop
+		"--host=127.0.0.1", "--port="+port, "--functions_emulator="+sink.addr())
+	e.cmd.Stdout, e.cmd.Stderr = e.log, e.log
+	ownGroup(e.cmd)
+	if err := e.cmd.Start(); err != nil {
+		sink.close()
+		return nil, fmt.Errorf("firestore emulator: %w", err)
+	}
+	go func() {
+		_ = e.cmd.Wait()
+		close(e.exited)
+	}()
+	if err := e.await(ctx); err != nil {
+		e.Stop()
+		return nil, err
+	}
+	return e, nil
+}
+
+// find is the jar of the installed SDK.
+func find() (string, error) {
+	var roots []string
+	if root := os.Getenv("CLOUDSDK_ROOT_DIR"); root != "" {
+		roots = append(roots, root)
+	}
+	if gcloud, err := exec.LookPath("gcloud"); err == nil {
+		if real, err := filepath.EvalSymlinks(gcloud); err == nil {
+			roots = append(roots, filepath.Dir(filepath.Dir(real)))
+		}
+	}
+	roots = append(roots, "/usr/lib/google-cloud-sdk", "/usr/share/google-cloud-sdk", "/opt/google-cloud-sdk")
+	if home, err := os.UserHomeDir(); err == nil {
+		roots = append(roots, filepath.Join(home, "google-cloud-sdk"))
+	}
+	for _, root := range roots {
+		if path := filepath.Join(root, jar); isFile(path) {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("%w: no %s under %s: run 'gcloud components install cloud-firestore-emulator' or install your system's package of it",
+		ErrMissing, jar, strings.Join(roots, ", "))
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func freePort(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("firestore emulator: no free port: %w", err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String(), nil
+}
+
+func (e *Emulator) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startWait)
+	defer cancel()
+	for {
+		if err := e.call(ctx, http.MethodGet, "/", ""); err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-e.exited:
+			return fmt.Errorf("firestore emulator: it ended while starting: %s", e.log)
+		case <-ctx.Done():
+			return fmt.Errorf("firestore emulator: not up after %s: %s", startWait, e.log)
+		}
+	}
+}
+
+// Addr is host:port of its gRPC and REST side, for FIRESTORE_EMULATOR_HOST.
+func (e *Emulator) Addr() string { return e.addr }
+
+// Client connects to a project of the emulator. It bypasses security rules.
+func (e *Emulator) Client(ctx context.Context, project string) (*firestore.Client, error) {
+	conn, err := grpc.NewClient(e.addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(owner{}))
+	if err != nil {
+		return nil, fmt.Errorf("firestore emulator: %w", err)
+	}
+	c, err := firestore.NewClient(ctx, project, option.WithGRPCConn(conn))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("firestore emulator: %w", err), conn.Close())
+	}
+	return c, nil
+}
+
+type owner struct{}
+
+func (owner) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer owner"}, nil
+}
+
+func (owner) RequireTransportSecurity() bool { return false }
+
+var _ credentials.PerRPCCredentials = owner{}
+
+// Clear deletes all documents of a project.
+func (e *Emulator) Clear(ctx context.Context, project string) error {
+	return e.call(ctx, http.MethodDelete, "/emulator/v1/projects/"+project+"/databases/(default)/documents", "")
+}
+
+// Reset forgets everything, of all projects, and frees its memory.
+func (e *Emulator) Reset(ctx context.Context) error {
+	return e.call(ctx, http.MethodPost, "/reset", "")
+}
+
+// Stop ends the emulator and what it delivers to.
+func (e *Emulator) Stop() {
+	e.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopWait)
+		defer cancel()
+		_ = e.call(ctx, http.MethodPost, "/shutdown", "")
+		select {
+		case <-e.exited:
+		case <-ctx.Done():
+			_ = e.cmd.Process.Kill()
+			<-e.exited
+		}
+		e.sink.close()
+	})
+}
+
+func (e *Emulator) call(ctx context.Context, method, path, body string) error {
+	ctx, cancel := context.WithTimeout(ctx, callWait)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+e.addr+path, strings.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("firestore emulator: %w", err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Authorization", "Bearer owner")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("firestore emulator: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("firestore emulator: %s %s: %s: %s", method, path, resp.Status, answer)
+	}
+	return nil
+}
+
+// tail keeps the last of what a process says.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, b...)
+	t.buf = t.buf[max(0, len(t.buf)-4096):]
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.buf))
+}

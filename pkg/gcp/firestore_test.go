@@ -1,0 +1,104 @@
+package gcp_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/firestore"
+	"cloud.google.com/go/firestore/apiv1/firestorepb"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/gcp/emulator"
+	"github.com/agenttrader/agenttrader/pkg/porttest"
+	"github.com/agenttrader/agenttrader/pkg/store"
+)
+
+func TestMain(m *testing.M) { emulator.Main(m) }
+
+func openFirestore(t *testing.T) document.DB {
+	t.Helper()
+	e, project := emulator.For(t)
+	client, err := e.Client(t.Context(), project)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return gcp.NewFirestore(client)
+}
+
+func TestFirestoreContract(t *testing.T) { porttest.DB(t, openFirestore) }
+
+func TestStoreOnFirestore(t *testing.T) {
+	porttest.Store(t, func(t *testing.T) (porttest.Stores, func(string) []map[string]any) {
+		db := openFirestore(t)
+		return store.New(db), func(uid string) (all []map[string]any) {
+			docs, err := db.Query(t.Context(), document.Query{Collection: store.UserPath(uid) + "/" + store.Signals})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range docs {
+				all = append(all, d.Fields)
+			}
+			return all
+		}
+	})
+}
+
+// refusing is a Firestore that answers every write with one status.
+type refusing struct {
+	firestorepb.UnimplementedFirestoreServer
+	code codes.Code
+}
+
+func (r *refusing) Commit(context.Context, *firestorepb.CommitRequest) (*firestorepb.CommitResponse, error) {
+	return nil, status.Error(r.code, "refused")
+}
+
+func TestFirestoreFaults(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake, srv := &refusing{}, grpc.NewServer()
+	firestorepb.RegisterFirestoreServer(srv, fake)
+	go func() { _ = srv.Serve(l) }()
+	t.Cleanup(srv.Stop)
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := firestore.NewClient(t.Context(), "p", option.WithGRPCConn(conn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	db := gcp.NewFirestore(client)
+	for code, want := range map[codes.Code]error{
+		codes.PermissionDenied: document.ErrDenied, codes.Unauthenticated: document.ErrDenied,
+		codes.Unavailable: document.ErrUnavailable, codes.DeadlineExceeded: document.ErrUnavailable,
+		codes.ResourceExhausted: document.ErrUnavailable, codes.Internal: document.ErrUnavailable,
+		codes.Aborted: document.ErrConflict, codes.FailedPrecondition: document.ErrConflict,
+		codes.NotFound: document.ErrNotFound, codes.AlreadyExists: document.ErrExists,
+	} {
+		fake.code = code
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // the client retries some of them
+		err := db.Update(ctx, "users/a", document.Fields{"n": 1}, time.Time{})
+		cancel()
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", code, err, want)
+		}
+	}
+	fake.code = codes.InvalidArgument
+	if err := db.Set(t.Context(), "users/a", document.Fields{"n": 1}); err == nil || errors.Is(err, document.ErrUnavailable) {
+		t.Errorf("a fault of ours: %v, want an error without a class", err)
+	}
+}

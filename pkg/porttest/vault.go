@@ -1,0 +1,63 @@
+package porttest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/agenttrader/agenttrader/pkg/secret"
+)
+
+// VaultFixture is a vault, with the means to fill it.
+type VaultFixture struct {
+	secret.Vault
+	Add  func(userID string, payload []byte) (version string)
+	Fail func(error) // every access from now on; nil ends it
+}
+
+// Vault is the contract of secret.Vault. open gives an empty one.
+func Vault(t *testing.T, open func(t *testing.T) VaultFixture) {
+	const payload = `{"key_id":"PKONE","secret_key":"very-secret"}`
+	v := open(t)
+	check := func(name, uid, version, wantKey, wantVersion string, want error) {
+		t.Helper()
+		creds, got, err := v.Credentials(t.Context(), uid, version)
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+		if err != nil && (strings.Contains(err.Error(), "very-secret") || !strings.Contains(err.Error(), uid)) {
+			t.Errorf("%s: the error must name the user and never the key: %v", name, err)
+		}
+		if key, _ := creds.Reveal(); key != wantKey || got != wantVersion {
+			t.Errorf("%s: key %q, version %q; want %q, %q", name, key, got, wantKey, wantVersion)
+		}
+	}
+	check("nobody", "u", "", "", "", secret.ErrNotFound)
+	if got := v.Add("u", []byte(payload)); got != "1" {
+		t.Fatalf("first version is %q, want 1", got)
+	}
+	v.Add("u", []byte(strings.ReplaceAll(payload, "PKONE", "PKTWO")))
+	check("newest", "u", "", "PKTWO", "2", nil)
+	check("newest by name", "u", secret.Latest, "PKTWO", "2", nil)
+	check("an older one", "u", "1", "PKONE", "1", nil)
+	check("one that isn't there", "u", "3", "", "", secret.ErrNotFound)
+	check("no version at all", "u", "x", "", "", secret.ErrNotFound)
+	for _, bad := range []string{"", "very-secret", "{}", `{"key_id":"","secret_key":"very-secret"}`, `{"key_id":1,"secret_key":"very-secret"}`, `["very-secret"]`} {
+		v.Add("bad", []byte(bad))
+		check("payload "+bad, "bad", "", "", "", secret.ErrMalformed)
+	}
+	v.Fail(secret.ErrDenied)
+	check("denied", "u", "1", "", "", secret.ErrDenied)
+	v.Fail(errors.New("503"))
+	_, _, err := v.Credentials(shortly(t), "u", "1")
+	if err == nil || errors.Is(err, secret.ErrNotFound) || errors.Is(err, secret.ErrDenied) || errors.Is(err, secret.ErrMalformed) {
+		t.Errorf("unavailable: %v, want an error that is not the user's", err)
+	}
+	v.Fail(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := v.Credentials(ctx, "u", "1"); err == nil {
+		t.Error("a cancelled context was ignored")
+	}
+}
