@@ -3,7 +3,7 @@ GOLANGCI ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 MODULES  := pkg services/fanout services/syncer services/signaler cmd/agenttrader
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check build lint fmt alone cover
+.PHONY: help run test check build up lint fmt alone
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -14,8 +14,11 @@ run: ## a look: the whole platform in one process, 25 users, 5 ticks
 test: ## all tests, with the race detector
 	go test -race -timeout 15m work
 
-build: ## bin/agenttrader
-	go build -o bin/agenttrader ./cmd/agenttrader
+build: ## all binaries, into bin/
+	go build -o bin/ ./cmd/agenttrader ./services/fanout/cmd/fanout ./services/syncer/cmd/syncer ./services/signaler/cmd/signaler
+
+up: build ## the three services as processes, on the Firestore emulator, for 2 ticks
+	bin/agenttrader up --ticks 2
 
 check: fmt lint alone test ## what must pass before a commit
 

@@ -37,6 +37,9 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
   # two of a hundred users with a bad key, one with a broker that never answers
   agenttrader local --users 100 --ticks 3 --interval 15s --fault 401=2% --fault hang=1%
 
+  # on the official Firestore emulator
+  agenttrader local --firestore=emulator --users 200 --ticks 3 --interval 10s --duplicate 10% --json
+
   # your own Alpaca paper account, every minute until Ctrl-C
   agenttrader local --users-file keys.json --alpaca-url https://paper-api.alpaca.markets --alpaca-data-url https://data.alpaca.markets`,
 		Args: cobra.NoArgs,
@@ -65,6 +68,7 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 	f.StringVar(&latency, "broker-latency", "20ms~80ms", "the simulated broker's latency: 50ms, 20ms..80ms (uniform) or 50ms~200ms (log-normal: median, p99)")
 	f.StringArrayVar(&faults, "fault", nil, "a fault of the simulated broker, by share of the keys or by key: 401=2%, hang=PKSIM0000007 (repeatable)")
 	f.StringVar(&duplicate, "duplicate", "0%", "share of all events that is delivered twice")
+	f.StringVar(&opts.Firestore, "firestore", local.Memory, `where the documents are: "memory", or "emulator" for the official one (of the gcloud SDK; needs Java), driven by its own change events`)
 	f.StringVar(&opts.AlpacaURL, "alpaca-url", "", "a server that speaks Alpaca's trading API, in place of the simulator")
 	f.StringVar(&opts.DataURL, "alpaca-data-url", "", "a server that speaks Alpaca's market-data API; it is given the first user's keys")
 	f.StringVar(&opts.UsersFile, "users-file", "", `users in place of made-up ones: a JSON list of {"user_id", "key_id", "secret_key"}`)

@@ -14,12 +14,12 @@ func root() *cobra.Command {
 		Short:         "A fresh copy of every user's Alpaca account, and trading signals from its changes",
 		SilenceErrors: true, // main prints them, on one line
 		SilenceUsage:  true,
-		Example:       "  agenttrader local --ticks 5 --interval 2s\n  agenttrader sim-broker --addr 127.0.0.1:9090",
+		Example:       "  agenttrader local --ticks 5 --interval 2s\n  agenttrader up --ticks 3\n  agenttrader sim-broker --addr 127.0.0.1:9090",
 	}
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	c.AddCommand(localCommand(), simBrokerCommand(), versionCommand())
+	c.AddCommand(localCommand(), upCommand(), simBrokerCommand(), versionCommand())
 	return c
 }
 

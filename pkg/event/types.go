@@ -57,6 +57,9 @@ func ParseSyncRequest(e Event) (SyncRequest, tick.Tick, error) {
 	if e.Type() != TypeSyncRequest {
 		return r, 0, Reject(fmt.Errorf("event type %.100q: this endpoint takes %s", e.Type(), TypeSyncRequest))
 	}
+	if t := e.DataMediaType(); t != event.ApplicationJSON && t != "" {
+		return r, 0, Reject(fmt.Errorf("content type %.100q: this endpoint takes %s", t, event.ApplicationJSON))
+	}
 	if err := json.Unmarshal(e.Data(), &r); err != nil {
 		return r, 0, Reject(fmt.Errorf("sync request is no JSON object like its documentation's: %w", err))
 	}

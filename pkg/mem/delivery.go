@@ -145,20 +145,11 @@ func NewDelivery(cfg DeliveryConfig) *Delivery {
 
 // Send takes a message for delivery and returns without waiting for the answer. It blocks while the window is
 // full. An error (ctx's, or ErrClosed) means that the message was not taken.
-func (d *Delivery) Send(ctx context.Context, m Message) error { //nolint:contextcheck // Close must end it too
+func (d *Delivery) Send(ctx context.Context, m Message) error {
 	if m.Header == nil {
 		m.Header = http.Header{}
 	}
-	// Close must wake a blocked Send.
-	wait, stop := ctx, func() bool { return true }
-	if ctx.Done() == nil {
-		wait = d.ctx
-	} else {
-		var cancel context.CancelFunc
-		wait, cancel = context.WithCancel(ctx)
-		stop = context.AfterFunc(d.ctx, cancel)
-		defer cancel()
-	}
+	wait, stop := d.untilClosed(ctx)
 	err := d.window.acquire(wait)
 	stop()
 	if err != nil {
@@ -179,13 +170,23 @@ func (d *Delivery) Send(ctx context.Context, m Message) error { //nolint:context
 	d.mu.Unlock()
 
 	if t.copies.Load() > 1 {
-		go d.runDuplicate(t)
+		go d.runDuplicate(t) //nolint:contextcheck // it outlives Send
 	}
 	if t.hold > 0 {
 		d.window.release()
 	}
-	go d.run(t)
+	go d.run(t) //nolint:contextcheck // it outlives Send
 	return nil
+}
+
+// untilClosed is ctx, ended by Close too, so that a blocked Send wakes.
+func (d *Delivery) untilClosed(ctx context.Context) (wait context.Context, stop func()) {
+	if ctx.Done() == nil {
+		return d.ctx, func() {}
+	}
+	wait, cancel := context.WithCancel(ctx)
+	unlink := context.AfterFunc(d.ctx, cancel)
+	return wait, func() { unlink(); cancel() }
 }
 
 // Attempts returns the number of HTTP requests made, duplicates included.

@@ -49,6 +49,7 @@ type PubSub struct {
 	collect map[string][]*collector // by topic ID
 
 	dead   atomic.Int64
+	shared atomic.Bool // Addr was given away
 	unlink func() bool
 	once   sync.Once
 }
@@ -85,6 +86,13 @@ func StartPubSub(ctx context.Context, cfg PubSubConfig) (*PubSub, error) {
 // Client returns the real client, connected. It is closed by Close. Subscriptions made through it work, but they
 // keep the fake from forgetting messages: not for endless runs.
 func (p *PubSub) Client() *pubsub.Client { return p.client }
+
+// Addr is host:port of the fake, for PUBSUB_EMULATOR_HOST of another process. From then on it keeps what was published,
+// about a kilobyte a message: it can't forget while somebody else may be publishing.
+func (p *PubSub) Addr() string {
+	p.shared.Store(true)
+	return p.srv.Addr
+}
 
 // CreateTopic creates the topic of that ID. That it exists already is an error, as in the cloud.
 func (p *PubSub) CreateTopic(ctx context.Context, id string) error {
@@ -181,7 +189,7 @@ func (p *PubSub) gated(ctx context.Context, method string, req, reply any, cc *g
 // trim makes the fake forget spent messages, which it keeps for ever. It forgets all or nothing, so this waits
 // for a moment in which nothing else is held.
 func (p *PubSub) trim() {
-	if !p.ledger.idleWith(trimAt) || !p.gate.TryLock() {
+	if p.shared.Load() || !p.ledger.idleWith(trimAt) || !p.gate.TryLock() {
 		return
 	}
 	defer p.gate.Unlock()

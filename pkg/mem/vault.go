@@ -55,7 +55,7 @@ func (v *Vault) access(ctx context.Context, userID, version string) (payload []b
 	v.accesses.Add(1)
 	if v.hook != nil {
 		if err := v.hook(ctx, userID); err != nil {
-			return nil, 0, err
+			return nil, 0, fmt.Errorf("keys of user %s: %w", userID, err)
 		}
 	}
 	v.mu.RLock()

@@ -22,10 +22,17 @@ type Server struct {
 	failed   chan error
 }
 
-// Listen opens addr and serves h at "/" and the state at "/health". Until callers have to prove who they are,
-// it refuses every address that is not loopback.
+// Listen opens addr and serves h at "/" and the state at "/health". Since callers don't have to prove who they are, it
+// refuses every address that is not loopback.
 func Listen(ctx context.Context, addr string, h http.Handler) (*Server, error) {
-	if err := checkLoopback(addr); err != nil {
+	return listen(ctx, addr, nil, h)
+}
+
+// listen puts door, if there is one, before h.
+func listen(ctx context.Context, addr string, door func(http.Handler) http.Handler, h http.Handler) (*Server, error) {
+	if door != nil {
+		h = door(h)
+	} else if err := checkLoopback(addr); err != nil {
 		return nil, err
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
@@ -40,6 +47,7 @@ func Listen(ctx context.Context, addr string, h http.Handler) (*Server, error) {
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      11 * time.Minute, // above Pub/Sub's longest ack deadline: it must not cut off a handler
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
@@ -87,5 +95,5 @@ func checkLoopback(addr string) error {
 	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
 		return nil
 	}
-	return fmt.Errorf("address %q is not loopback: callers don't have to prove who they are yet, so use 127.0.0.1", addr)
+	return fmt.Errorf("address %q is not loopback: callers don't have to prove who they are here, so use 127.0.0.1", addr)
 }

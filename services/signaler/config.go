@@ -3,28 +3,43 @@ package signaler
 import (
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"time"
 )
 
 // Config is what an operator can set.
 type Config struct {
-	MaxSnapshotAge time.Duration // an older snapshot is not traded on (the predecessor's ALPACA_SNAPSHOT_MAX_AGE_S)
-	SignalLife     time.Duration // from a signal's creation to its expires_at
-	QuoteTimeout   time.Duration // for the quotes of one event; without them strategies use the broker's valuation
+	MaxSnapshotAge Seconds       `env:"ALPACA_SNAPSHOT_MAX_AGE_S"` // an older snapshot is not traded on; the predecessor's variable
+	SignalLife     time.Duration `env:"SIGNALER_SIGNAL_LIFE"`      // from a signal's creation to its expires_at
+	QuoteTimeout   time.Duration `env:"SIGNALER_QUOTE_TIMEOUT"`    // for the quotes of one event; without them strategies use the broker's valuation
 }
 
 // DefaultConfig is a good setting for most.
 func DefaultConfig() Config {
-	return Config{MaxSnapshotAge: 300 * time.Second, SignalLife: 15 * time.Minute, QuoteTimeout: 3 * time.Second}
+	return Config{MaxSnapshotAge: Seconds(300 * time.Second), SignalLife: 15 * time.Minute, QuoteTimeout: 3 * time.Second}
 }
 
 // Validate names every fault.
-func (c Config) Validate() error {
+func (c *Config) Validate() error {
 	var errs []error
-	for name, d := range map[string]time.Duration{"MaxSnapshotAge": c.MaxSnapshotAge, "SignalLife": c.SignalLife, "QuoteTimeout": c.QuoteTimeout} {
+	for name, d := range map[string]time.Duration{"ALPACA_SNAPSHOT_MAX_AGE_S": time.Duration(c.MaxSnapshotAge), "SIGNALER_SIGNAL_LIFE": c.SignalLife, "SIGNALER_QUOTE_TIMEOUT": c.QuoteTimeout} {
 		if d <= 0 {
 			errs = append(errs, fmt.Errorf("%s is %s: want more than 0", name, d))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Seconds is a duration that is written as a number of seconds.
+type Seconds time.Duration
+
+// UnmarshalText reads a number of seconds, fractions allowed.
+func (s *Seconds) UnmarshalText(b []byte) error {
+	f, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || !(math.Abs(f) < 1e9) {
+		return errors.New("want a number of seconds, like 300")
+	}
+	*s = Seconds(f * float64(time.Second))
+	return nil
 }

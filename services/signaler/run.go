@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/shopspring/decimal"
 
@@ -68,7 +69,7 @@ func (s *Service) decide(d strategy.Definition, strat strategy.Strategy, cause s
 		sig.DenialCode, sig.Reason = denial.Code, denial.Reason
 		return sig
 	}
-	if denial := risk.Usable(snap, now, tick.StaleAfter(s.cfg.MaxSnapshotAge, 1)); denial != nil {
+	if denial := risk.Usable(snap, now, tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), 1)); denial != nil {
 		return []signal.Signal{deny(signal.AllSymbols, denial)}
 	}
 	in := strategy.Input{Now: now, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders, Quotes: quotes}

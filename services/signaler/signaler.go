@@ -78,6 +78,9 @@ func snapshots(e event.Event) (userID string, old, now *account.Snapshot, err er
 	if e.Type() != event.TypeDocument {
 		return "", nil, nil, event.Reject(fmt.Errorf("event type %.100q: this endpoint takes %s", e.Type(), event.TypeDocument))
 	}
+	if t := e.DataMediaType(); t != "application/protobuf" {
+		return "", nil, nil, event.Reject(fmt.Errorf("content type %.100q: this endpoint takes application/protobuf (set the trigger's event_data_content_type)", t))
+	}
 	c, err := document.DecodeChange(e.Data())
 	if err != nil {
 		return "", nil, nil, event.Reject(err)

@@ -11,8 +11,8 @@ import (
 // Config is what an operator can set.
 type Config struct {
 	Project  string        // the Google Cloud project, part of encrypted_key_path
-	Deadline time.Duration // for all broker calls of one sync; 1 s to 60 s
-	Band     int64         // basis points by which equity or buying power must move to be a material change
+	Deadline time.Duration `env:"SYNCER_DEADLINE"` // for all broker calls of one sync; 1 s to 60 s
+	Band     int64         `env:"SYNCER_BAND"`     // basis points by which equity or buying power must move to be a material change
 }
 
 // DefaultConfig is a good setting for most.
@@ -21,16 +21,13 @@ func DefaultConfig(project string) Config {
 }
 
 // Validate names every fault.
-func (c Config) Validate() error {
+func (c *Config) Validate() error {
 	var errs []error
-	if c.Project == "" {
-		errs = append(errs, errors.New("Missing GCP_PROJECT or GCLOUD_PROJECT environment variable")) //nolint:staticcheck // the predecessor's text
-	}
 	if c.Deadline < time.Second || c.Deadline > time.Minute {
-		errs = append(errs, fmt.Errorf("Deadline is %s: want 1s to 1m", c.Deadline)) //nolint:staticcheck // a field's name
+		errs = append(errs, fmt.Errorf("SYNCER_DEADLINE is %s: want 1s to 1m", c.Deadline))
 	}
 	if c.Band < 0 || c.Band > 10_000 {
-		errs = append(errs, fmt.Errorf("Band is %d: want 0 to 10000 basis points", c.Band)) //nolint:staticcheck // a field's name
+		errs = append(errs, fmt.Errorf("SYNCER_BAND is %d: want 0 to 10000 basis points", c.Band))
 	}
 	return errors.Join(errs...)
 }

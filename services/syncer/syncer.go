@@ -57,6 +57,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("syncer: %w", err)
 	}
+	if cfg.Project == "" {
+		return nil, errors.New("syncer: Config.Project is empty: it is part of encrypted_key_path")
+	}
 	if deps.Observe == nil {
 		deps.Observe = func(context.Context, Result) {}
 	}

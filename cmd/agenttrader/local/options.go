@@ -4,15 +4,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
+	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/broker/sim"
+	"github.com/agenttrader/agenttrader/pkg/gcp/emulator"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -31,6 +33,11 @@ type Options struct {
 	DataURL   string  // "" is the simulator's, or none beside an AlpacaURL
 	UsersFile string
 	Seed      uint64
+	Firestore string             // Memory or Emulator; "" is Memory
+	Emulator  *emulator.Emulator // nil: one that ends with the run
+	Binaries  string             // a folder with the services' binaries: each runs as a process, in real time; "": all in this one
+	Logs      io.Writer          // of the processes
+	LogLevel  slog.Level         // of the processes
 }
 
 // Validate names every fault.
@@ -48,11 +55,14 @@ func (o Options) Validate() error {
 	if kinds := append(strategy.Kinds(), "all", "none"); !slices.Contains(kinds, o.Strategy) {
 		errs = append(errs, fmt.Errorf("--strategy is %q: want one of %s", o.Strategy, strings.Join(kinds, ", ")))
 	}
+	if o.Firestore != "" && o.Firestore != Memory && o.Firestore != Emulator {
+		errs = append(errs, fmt.Errorf("--firestore is %q: want %s or %s", o.Firestore, Memory, Emulator))
+	}
 	if o.Duplicate < 0 || o.Duplicate > 1 {
 		errs = append(errs, fmt.Errorf("--duplicate is %g: want 0%% to 100%%", o.Duplicate))
 	}
-	errs = append(errs, checkURL("--alpaca-url", o.AlpacaURL), checkURL("--alpaca-data-url", o.DataURL))
-	if o.AlpacaURL != "" && o.UsersFile == "" && !isLoopback(o.AlpacaURL) {
+	errs = append(errs, alpaca.CheckURL("--alpaca-url", o.AlpacaURL), alpaca.CheckURL("--alpaca-data-url", o.DataURL))
+	if o.AlpacaURL != "" && o.UsersFile == "" && !alpaca.IsLoopback(o.AlpacaURL) {
 		errs = append(errs, errors.New("--alpaca-url leads to another machine: give the keys to use there with --users-file"))
 	}
 	if o.AlpacaURL != "" && len(o.Faults) > 0 {
@@ -75,29 +85,6 @@ func ParseShare(s string) (float64, error) {
 		return 0, fmt.Errorf("share %q: want 0%% to 100%%", s)
 	}
 	return f, nil
-}
-
-func checkURL(flag, s string) error {
-	if s == "" {
-		return nil
-	}
-	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return fmt.Errorf("%s %q: want an address like https://paper-api.alpaca.markets", flag, s)
-	}
-	if u.Scheme == "http" && !isLoopback(s) {
-		return fmt.Errorf("%s %q: keys go to another machine by https only", flag, s)
-	}
-	return nil
-}
-
-func isLoopback(s string) bool {
-	u, err := url.Parse(s)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
 // account is one user of a run, with keys.

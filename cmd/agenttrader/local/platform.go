@@ -5,23 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
-	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/broker/sim"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
-	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
-	"github.com/agenttrader/agenttrader/services/fanout"
-	"github.com/agenttrader/agenttrader/services/signaler"
-	"github.com/agenttrader/agenttrader/services/syncer"
 )
 
 // The topics, as in the cloud.
@@ -43,19 +35,25 @@ type platform struct {
 	oracle   *oracle
 	log      *slog.Logger
 
-	clock  *mem.Clock
-	db     *mem.DB
+	now    func() time.Time // the platform's clock
+	step   func() time.Time // the time of the next tick
+	db     database
 	store  *store.Store
 	vault  *mem.Vault
 	pubsub *mem.PubSub
-	arc    *mem.Eventarc
-	broker *alpaca.Broker
-	quotes market.Quotes
+	feed   feed
 	ticks  event.Publisher
 	dead   event.Publisher
-	calls  *countingTransport
+	calls  atomic.Int64 // to the broker
 
-	closers []func() // last opened, first closed
+	trading, data string // the broker's addresses
+	at            endpoints
+	processes     []*process // the services, if they don't run in this one
+
+	seedReads, seedWrites int64 // of the database, before the first tick
+
+	closers   []func() // last opened, first closed
+	databases int      // how many of the closers are the database's
 }
 
 func start(ctx context.Context, opts Options, log *slog.Logger) (_ *platform, err error) {
@@ -69,11 +67,13 @@ func start(ctx context.Context, opts Options, log *slog.Logger) (_ *platform, er
 	if p.accounts, err = opts.accounts(); err != nil {
 		return nil, err
 	}
-	p.clock = mem.NewClock(time.Now(), opts.Interval)
-	p.db = mem.NewDB(p.clock.Now)
-	p.store = store.New(p.db)
+	p.now, p.step = time.Now, time.Now
+	if opts.Binaries == "" { // the processes know the real time only
+		clock := mem.NewClock(time.Now(), opts.Interval)
+		p.now, p.step = clock.Now, clock.Step
+	}
 	p.vault = mem.NewVault()
-	for _, step := range []func(context.Context) error{p.openBroker, p.openPubSub, p.seed, p.serve} {
+	for _, step := range []func(context.Context) error{p.openDatabase, p.openBroker, p.openPubSub, p.seed, p.serve} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -81,55 +81,64 @@ func start(ctx context.Context, opts Options, log *slog.Logger) (_ *platform, er
 	return p, nil
 }
 
-func (p *platform) close() {
-	for i := len(p.closers) - 1; i >= 0; i-- {
+func (p *platform) close() { p.closeTo(0) }
+
+// closeTo closes, last opened first, all but the first n.
+func (p *platform) closeTo(n int) {
+	for i := len(p.closers) - 1; i >= n; i-- {
 		p.closers[i]()
 	}
-	p.closers = nil
+	p.closers = p.closers[:min(n, len(p.closers))]
 }
 
 func (p *platform) onClose(fn func()) { p.closers = append(p.closers, fn) }
 
-// openBroker connects to the given server, or to a simulator of our own.
-func (p *platform) openBroker(ctx context.Context) error {
-	trading, data := p.opts.AlpacaURL, p.opts.DataURL
-	if trading == "" {
-		server := sim.New(sim.Config{Seed: p.opts.Seed, Now: p.clock.Now, Latency: p.opts.Latency, Faults: p.opts.Faults})
-		for _, a := range p.accounts {
-			server.Register(a.creds.Reveal())
-		}
-		s, err := serve.Listen(ctx, "127.0.0.1:0", server)
-		if err != nil {
-			return fmt.Errorf("simulated broker: %w", err)
-		}
-		p.onClose(func() { server.Close(); _ = s.Stop(ctx) })
-		trading = s.URL()
-		if data == "" {
-			data = s.URL()
-		}
-	}
-	pool := alpaca.NewTransport()
-	p.onClose(pool.CloseIdleConnections)
-	p.calls = &countingTransport{next: pool}
-	var err error
-	p.broker, err = alpaca.New(alpaca.Config{PaperURL: trading, LiveURL: trading, Transport: p.calls, Now: p.clock.Now})
-	if err != nil {
+func (p *platform) openDatabase(ctx context.Context) (err error) {
+	if p.opts.Firestore != Emulator {
+		p.db = twin{mem.NewDB(p.now)}
+	} else if p.db, err = p.startEmulator(ctx); err != nil {
 		return err
 	}
-	if data == "" {
-		p.quotes = market.None{}
-		return nil
-	}
-	quotes, err := alpaca.NewQuotes(alpaca.QuotesConfig{BaseURL: data, Transport: p.calls}, p.accounts[0].creds)
-	if err != nil {
-		return err
-	}
-	p.quotes = market.NewCache(quotes, p.clock.Now)
+	p.store = store.New(p.db)
+	p.databases = len(p.closers)
 	return nil
 }
 
+// openBroker finds the given server, or starts a simulator of our own.
+func (p *platform) openBroker(ctx context.Context) error {
+	p.trading, p.data = p.opts.AlpacaURL, p.opts.DataURL
+	if p.trading != "" {
+		return nil
+	}
+	server := sim.New(sim.Config{Seed: p.opts.Seed, Now: p.now, Latency: p.opts.Latency, Faults: p.opts.Faults})
+	for _, a := range p.accounts {
+		server.Register(a.creds.Reveal())
+	}
+	s, err := serve.Listen(ctx, "127.0.0.1:0", p.counting(server))
+	if err != nil {
+		return fmt.Errorf("simulated broker: %w", err)
+	}
+	p.onClose(func() { server.Close(); _ = s.Stop(ctx) })
+	p.trading = s.URL()
+	if p.data == "" {
+		p.data = s.URL()
+	}
+	return nil
+}
+
+// counting counts the calls of other processes where they arrive; those of this one are counted where they leave.
+func (p *platform) counting(h http.Handler) http.Handler {
+	if p.opts.Binaries == "" {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.calls.Add(1)
+		h.ServeHTTP(w, r)
+	})
+}
+
 func (p *platform) openPubSub(ctx context.Context) (err error) {
-	if p.pubsub, err = mem.StartPubSub(ctx, mem.PubSubConfig{Project: Project, Now: p.clock.Now}); err != nil {
+	if p.pubsub, err = mem.StartPubSub(ctx, mem.PubSubConfig{Project: Project, Now: p.now}); err != nil {
 		return err
 	}
 	p.onClose(p.pubsub.Close)
@@ -149,70 +158,47 @@ func (p *platform) publisher(topic string) *gcp.Publisher {
 	return pub
 }
 
+// endpoints are the addresses of the three services.
+type endpoints struct{ fanout, syncer, signaler string }
+
 // serve starts the three services, and what delivers to them.
 func (p *platform) serve(ctx context.Context) error {
-	fan, err := fanout.New(fanout.DefaultConfig(), fanout.Deps{
-		Users: p.store, Ledger: p.store, Requests: p.meter.requests(p.publisher(topicRequests)),
-		Now: p.clock.Now, NewOwner: uuid.NewString,
-	})
+	start := p.inProcess
+	if p.opts.Binaries != "" {
+		start = p.asProcesses
+	}
+	at, err := start(ctx)
 	if err != nil {
 		return err
 	}
-	sync, err := syncer.New(syncer.DefaultConfig(Project), syncer.Deps{
-		Vault: p.vault, Broker: p.broker, Snapshots: p.store, Now: p.clock.Now, Observe: p.meter.synced,
-	})
-	if err != nil {
+	p.at = at
+	if err := p.push(ctx, topicTicks, "fanout", at.fanout); err != nil {
 		return err
 	}
-	sig, err := signaler.New(signaler.DefaultConfig(), signaler.Deps{
-		Snapshots: p.store, Strategies: p.store, Signals: p.store, Quotes: p.quotes, Now: p.clock.Now,
-		Fault: func(_ context.Context, userID string, err error) { p.log.Warn(err.Error(), "user_id", userID) },
-	})
-	if err != nil {
+	if err := p.push(ctx, topicRequests, "syncer", at.syncer); err != nil {
 		return err
 	}
-	if err := p.pushTo(ctx, "fanout", fan.Handle, topicTicks); err != nil {
-		return err
-	}
-	if err := p.pushTo(ctx, "syncer", sync.Handle, topicRequests); err != nil {
-		return err
-	}
-	url, err := p.listen(ctx, "signaler", sig.Handle)
-	if err != nil {
-		return err
-	}
-	if err := p.watch(ctx, url); err != nil {
+	if err := p.watch(ctx, at.signaler); err != nil {
 		return err
 	}
 	p.onClose(p.pubsub.StopPush) // before the services: a server waits for connections that sent nothing yet
 	return nil
 }
 
-// listen serves a handler of events on a port of its own.
-func (p *platform) listen(ctx context.Context, name string, h event.Handler) (url string, err error) {
-	s, err := serve.Listen(ctx, "127.0.0.1:0", &event.Receiver{Handle: h, DeadLetters: p.dead, Log: p.log.With("service", name)})
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
-	}
-	p.onClose(func() { _ = s.Stop(ctx) })
-	return s.URL(), nil
-}
-
-func (p *platform) pushTo(ctx context.Context, name string, h event.Handler, topic string) error {
-	url, err := p.listen(ctx, name, h)
-	if err != nil {
-		return err
-	}
-	return p.pubsub.Push(ctx, topic, topic+"-"+name, topicDead, p.delivery(url))
+func (p *platform) push(ctx context.Context, topic, service, url string) error {
+	return p.pubsub.Push(ctx, topic, topic+"-"+service, topicDead, p.delivery(url))
 }
 
 // watch delivers the snapshots' changes to the signaler, and shows all writes to the oracle and the meter.
-func (p *platform) watch(ctx context.Context, url string) error {
+func (p *platform) watch(ctx context.Context, url string) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := newWatcher(p.oracle, p.meter)
-	p.db.Watch(w.add)
-	p.arc = mem.StartEventarc(ctx, p.db, isSnapshot, p.delivery(url))
-	p.onClose(func() { cancel(); p.arc.Close(); w.close() })
+	if p.feed, err = p.db.Watch(ctx, w.add, p.delivery(url)); err != nil {
+		cancel()
+		w.close()
+		return err
+	}
+	p.onClose(func() { cancel(); p.feed.Close(); w.close() })
 	return nil
 }
 
@@ -233,19 +219,4 @@ func (p *platform) gaveUp(m mem.Message, lastErr error) {
 }
 
 // pending is what is still under way.
-func (p *platform) pending() int { return p.pubsub.Pending() + p.arc.Pending() }
-
-func isSnapshot(path string) bool {
-	return strings.HasSuffix(path, "/"+store.Accounts+"/"+store.SnapshotID) && strings.HasPrefix(path, store.Users+"/")
-}
-
-// countingTransport counts the calls to the broker where they leave.
-type countingTransport struct {
-	next  http.RoundTripper
-	calls atomic.Int64
-}
-
-func (t *countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	t.calls.Add(1)
-	return t.next.RoundTrip(r)
-}
+func (p *platform) pending() int { return p.pubsub.Pending() + p.feed.Pending() }

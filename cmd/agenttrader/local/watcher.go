@@ -5,9 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/agenttrader/agenttrader/pkg/document"
-	"github.com/agenttrader/agenttrader/pkg/mem"
-	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
@@ -24,7 +21,7 @@ type watcher struct {
 }
 
 type seen struct {
-	mem.Written
+	change
 	at time.Time // monotonic
 }
 
@@ -35,13 +32,10 @@ func newWatcher(o *oracle, m *meter) *watcher {
 	return w
 }
 
-// add is called under the database's lock.
-func (w *watcher) add(write mem.Written) {
-	if write.New == nil || !(isSnapshot(write.Path) || (write.Old == nil && strings.Contains(write.Path, "/"+store.Signals+"/"))) {
-		return
-	}
+// add is called in the database's way of the writes: it only takes note.
+func (w *watcher) add(c change) {
 	w.mu.Lock()
-	w.queue = append(w.queue, seen{write, time.Now()})
+	w.queue = append(w.queue, seen{c, time.Now()})
 	w.mu.Unlock()
 	w.more.Signal()
 }
@@ -75,21 +69,21 @@ func (w *watcher) run() {
 }
 
 func (w *watcher) tell(s seen) {
-	d, err := document.Decode(s.New)
-	if err != nil {
-		return // Encode made it; the oracle finds what is missing
+	fields, err := s.fields()
+	if err != nil || fields == nil {
+		return // the database made it; the oracle finds what is missing
 	}
-	uid := strings.Split(s.Path, "/")[1]
-	if !isSnapshot(s.Path) {
-		if d.Fields["action"] != "flat" {
+	uid := strings.Split(s.path, "/")[1]
+	if isSignal(s.path) {
+		if fields["action"] != "flat" {
 			w.meter.signalWritten(w.oracle.tickOf(uid), s.at)
 		}
 		return
 	}
 	var v version
-	v.seq, _ = d.Fields["seq"].(int64)
-	v.observed, _ = d.Fields["observed_at"].(time.Time)
-	text, _ := d.Fields["tick"].(string)
+	v.seq, _ = fields["seq"].(int64)
+	v.observed, _ = fields["observed_at"].(time.Time)
+	text, _ := fields["tick"].(string)
 	v.tick, _ = tick.Parse(text)
 	first := w.oracle.tickOf(uid) < v.tick
 	w.oracle.snapshot(uid, v)

@@ -43,7 +43,7 @@ type Broker struct {
 
 // New is a broker. It refuses to start while the environment holds APCA_ variables.
 func New(cfg Config) (*Broker, error) {
-	if err := CheckEnv(os.Environ()); err != nil {
+	if err := secret.CheckEnv(os.Environ()); err != nil {
 		return nil, err
 	}
 	if cfg.PaperURL == "" {
@@ -115,8 +115,7 @@ func (s *session) Account(ctx context.Context) (account.Reading, error) {
 	if err != nil {
 		return account.Reading{}, err
 	}
-	// The SDK turns what is missing into 0 and false: the body says what is really there.
-	raw, err := decodeObject(c.body)
+	raw, err := decode[map[string]any](c)
 	if err != nil {
 		return account.Reading{}, c.malformed("account", err)
 	}
@@ -132,21 +131,23 @@ func (s *session) Account(ctx context.Context) (account.Reading, error) {
 
 // Positions implements broker.Session.
 func (s *session) Positions(ctx context.Context) ([]account.Position, error) {
-	var got []alpaca.Position
-	_, err := s.do(ctx, "positions", func(client *alpaca.Client) (err error) {
-		got, err = client.GetPositions()
+	c, err := s.do(ctx, "positions", func(client *alpaca.Client) error {
+		_, err := client.GetPositions()
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	positions := make([]account.Position, len(got))
-	for i, p := range got {
-		positions[i] = account.Position{
-			Symbol: p.Symbol, Qty: p.Qty, AvgEntryPrice: valid(&p.AvgEntryPrice),
-			CurrentPrice: valid(p.CurrentPrice), MarketValue: valid(p.MarketValue),
-		}
-		if p.Side == "short" && p.Qty.IsPositive() {
+	list, err := decode[[]any](c)
+	if err != nil {
+		return nil, c.malformed("positions", err)
+	}
+	positions, err := account.PositionsFromRaw(list)
+	if err != nil {
+		return nil, c.malformed("positions", err)
+	}
+	for i, p := range positions {
+		if side := list[i].(map[string]any)["side"]; side == "short" && p.Qty.IsPositive() {
 			positions[i].Qty = p.Qty.Neg()
 		}
 	}
@@ -157,23 +158,21 @@ func (s *session) Positions(ctx context.Context) ([]account.Position, error) {
 func (s *session) OpenOrders(ctx context.Context, limit int) ([]account.Order, bool, error) {
 	const most = 500 // Alpaca's
 	ask := min(limit+1, most)
-	var got []alpaca.Order
-	_, err := s.do(ctx, "orders", func(client *alpaca.Client) (err error) {
-		got, err = client.GetOrders(alpaca.GetOrdersRequest{Status: "open", Limit: ask, Direction: "desc"})
+	c, err := s.do(ctx, "orders", func(client *alpaca.Client) error {
+		_, err := client.GetOrders(alpaca.GetOrdersRequest{Status: "open", Limit: ask, Direction: "desc"})
 		return err
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	more := len(got) > limit || len(got) == most
-	got = got[:min(len(got), limit)]
-	orders := make([]account.Order, len(got))
-	for i, o := range got {
-		orders[i] = account.Order{
-			ID: o.ID, ClientOrderID: o.ClientOrderID, Symbol: o.Symbol, Side: string(o.Side), Type: string(o.Type),
-			TimeInForce: string(o.TimeInForce), Status: o.Status, Qty: valid(o.Qty), Notional: valid(o.Notional),
-			FilledQty: valid(&o.FilledQty), LimitPrice: valid(o.LimitPrice),
-		}
+	list, err := decode[[]any](c)
+	if err != nil {
+		return nil, false, c.malformed("orders", err)
+	}
+	more := len(list) > limit || len(list) == most
+	orders, err := account.OrdersFromRaw(list[:min(len(list), limit)])
+	if err != nil {
+		return nil, false, c.malformed("orders", err)
 	}
 	return orders, more, nil
 }

@@ -180,7 +180,7 @@ func TestOnePool(t *testing.T) {
 }
 
 func TestNoKeysFromTheEnvironment(t *testing.T) {
-	if err := alpaca.CheckEnv([]string{"PATH=/bin", "APCA_API_OAUTH=canary"}); err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "APCA_API_OAUTH") {
+	if err := secret.CheckEnv([]string{"PATH=/bin", "APCA_API_OAUTH=canary"}); err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "APCA_API_OAUTH") {
 		t.Errorf("CheckEnv = %v, want a refusal that names the variable and not its value", err)
 	}
 	t.Setenv("APCA_API_KEY_ID", "somebody-else")

@@ -13,7 +13,6 @@ import (
 	"unicode"
 
 	"github.com/alpacahq/alpaca-trade-api-go/v3/alpaca"
-	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/broker"
 )
@@ -38,14 +37,17 @@ func (c *call) fault(op string, err error) error {
 	default:
 		e.Kind = kindOf(c.status)
 	}
-	if c.ctx.Err() != nil && e.Kind == broker.Malformed {
-		e.Kind = broker.Timeout // cut off in the middle of the body
+	if e.Kind == broker.Malformed && errors.Is(err, errCut) {
+		e.Kind, e.Err = broker.Unavailable, errors.New(c.clean(err.Error()))
+	}
+	if c.ctx.Err() != nil && (e.Kind == broker.Malformed || errors.Is(err, errCut)) {
+		e.Kind = broker.Timeout // in the middle of the body
 	}
 	return e
 }
 
 func (c *call) malformed(op string, err error) error {
-	return &broker.Error{Kind: broker.Malformed, Op: op, Status: c.status, Err: err}
+	return &broker.Error{Kind: broker.Malformed, Op: op, Status: c.status, Err: errors.New(c.clean(err.Error()))}
 }
 
 func kindOf(status int) broker.Kind {
@@ -66,41 +68,54 @@ func kindOf(status int) broker.Kind {
 
 // clean bounds a message, and takes the keys out should the broker send them back.
 func (c *call) clean(s string) string {
-	keyID, secretKey := c.creds.Reveal()
-	s = strings.NewReplacer(secretKey, "[redacted]", keyID, "[redacted]").Replace(s)
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, s)
-	return s[:min(len(s), 200)]
+	}, c.redact(s))
+	return strings.ToValidUTF8(s[:min(len(s), 200)], "")
 }
+
+func (c *call) redact(s string) string {
+	keyID, secretKey := c.creds.Reveal()
+	if !strings.Contains(s, secretKey) && !strings.Contains(s, keyID) {
+		return s
+	}
+	return strings.NewReplacer(secretKey, "[redacted]", keyID, "[redacted]").Replace(s)
+}
+
+// maxEpoch is in the year 2514; what is past it is no count of seconds, and no time that a document can hold.
+const maxEpoch = 1 << 34
 
 func resetAt(h http.Header) time.Time {
 	epoch, err := strconv.ParseInt(h.Get("X-Ratelimit-Reset"), 10, 64)
-	if err != nil || epoch <= 0 {
+	if err != nil || epoch <= 0 || epoch > maxEpoch {
 		return time.Time{}
 	}
 	return time.Unix(epoch, 0).UTC()
 }
 
-// decodeObject reads a JSON object as documents hold it: whole numbers as int64, others as their exact text.
-func decodeObject(body []byte) (map[string]any, error) {
-	d := json.NewDecoder(bytes.NewReader(body))
+// decode reads the answer as documents hold JSON: whole numbers as int64, others as their exact text. The SDK turns
+// what is missing into 0 and false; here it stays missing.
+func decode[T map[string]any | []any](c *call) (T, error) {
+	d := json.NewDecoder(bytes.NewReader(c.body))
 	d.UseNumber()
-	var raw map[string]any
-	if err := d.Decode(&raw); err != nil {
-		return nil, errors.New("the answer is no JSON object")
+	var answer any
+	if err := d.Decode(&answer); err != nil {
+		return nil, errors.New("the answer is no JSON")
 	}
-	for k, v := range raw {
-		raw[k] = plain(v)
+	v, ok := c.plain(answer).(T)
+	if !ok {
+		return nil, fmt.Errorf("the answer is a %T, want a %T", answer, v)
 	}
-	return raw, nil
+	return v, nil
 }
 
-func plain(v any) any {
+func (c *call) plain(v any) any {
 	switch v := v.(type) {
+	case string:
+		return c.redact(v)
 	case json.Number:
 		if n, err := v.Int64(); err == nil {
 			return n
@@ -110,22 +125,15 @@ func plain(v any) any {
 		for i, e := range v {
 			if _, nested := e.([]any); nested { // the database takes none
 				b, _ := json.Marshal(e)
-				v[i] = string(b)
+				v[i] = c.redact(string(b))
 				continue
 			}
-			v[i] = plain(e)
+			v[i] = c.plain(e)
 		}
 	case map[string]any:
 		for k, e := range v {
-			v[k] = plain(e)
+			v[k] = c.plain(e)
 		}
 	}
 	return v
-}
-
-func valid(d *decimal.Decimal) decimal.NullDecimal {
-	if d == nil {
-		return decimal.NullDecimal{}
-	}
-	return decimal.NewNullDecimal(*d)
 }

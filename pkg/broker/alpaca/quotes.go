@@ -30,7 +30,7 @@ type Quotes struct {
 
 // NewQuotes gives quotes on the account of creds.
 func NewQuotes(cfg QuotesConfig, creds secret.Credentials) (*Quotes, error) {
-	if err := CheckEnv(os.Environ()); err != nil {
+	if err := secret.CheckEnv(os.Environ()); err != nil {
 		return nil, err
 	}
 	if creds.IsZero() {

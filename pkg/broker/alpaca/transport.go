@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/secret"
@@ -32,21 +31,6 @@ func NewTransport() *http.Transport {
 	}
 }
 
-// CheckEnv refuses an environment with APCA_ variables: the SDK would use them in place of a user's keys. The error
-// names the variables, never their values.
-func CheckEnv(environ []string) error {
-	var names []string
-	for _, kv := range environ {
-		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "APCA_") {
-			names = append(names, name)
-		}
-	}
-	if len(names) > 0 {
-		return fmt.Errorf("environment holds %s: unset it, or one account's keys would be used for every user", strings.Join(names, ", "))
-	}
-	return nil
-}
-
 // call is the transport of one SDK call: the SDK takes no context and drops headers and body, so they are put on and
 // kept here.
 type call struct {
@@ -59,7 +43,10 @@ type call struct {
 	body   []byte
 }
 
-var errForeignKey = errors.New("the SDK was about to send other credentials than the user's own: call refused")
+var (
+	errForeignKey = errors.New("the SDK was about to send other credentials than the user's own: call refused")
+	errCut        = errors.New("the answer broke off")
+)
 
 // RoundTrip implements http.RoundTripper.
 func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -75,7 +62,7 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	c.status, c.header = resp.StatusCode, resp.Header
 	c.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errCut, err)
 	}
 	if len(c.body) > maxBody {
 		return nil, fmt.Errorf("answer of more than %d bytes", maxBody)

@@ -48,13 +48,9 @@ type Emulator struct {
 // Start runs an emulator on a free port of loopback. It lives until Stop, or until this process ends. The error is
 // ErrMissing where the jar or Java is.
 func Start(ctx context.Context) (*Emulator, error) {
-	path, err := find()
+	java, path, err := find()
 	if err != nil {
 		return nil, err
-	}
-	java, err := exec.LookPath("java")
-	if err != nil {
-		return nil, fmt.Errorf("%w: no java in PATH: install a Java runtime, 17 or later", ErrMissing)
 	}
 	sink, err := listen(ctx)
 	if err != nil {
@@ -80,14 +76,17 @@ func Start(ctx context.Context) (*Emulator, error) {
 		close(e.exited)
 	}()
 	if err := e.await(ctx); err != nil {
-		e.Stop()
+		e.Stop() //nolint:contextcheck // ctx may be what ended
 		return nil, err
 	}
 	return e, nil
 }
 
-// find is the jar of the installed SDK.
-func find() (string, error) {
+// find is Java, and the jar of the installed SDK.
+func find() (java, path string, err error) {
+	if java, err = exec.LookPath("java"); err != nil {
+		return "", "", fmt.Errorf("%w: no java in PATH: install a Java runtime, 17 or later", ErrMissing)
+	}
 	var roots []string
 	if root := os.Getenv("CLOUDSDK_ROOT_DIR"); root != "" {
 		roots = append(roots, root)
@@ -103,10 +102,10 @@ func find() (string, error) {
 	}
 	for _, root := range roots {
 		if path := filepath.Join(root, jar); isFile(path) {
-			return path, nil
+			return java, path, nil
 		}
 	}
-	return "", fmt.Errorf("%w: no %s under %s: run 'gcloud components install cloud-firestore-emulator' or install your system's package of it",
+	return "", "", fmt.Errorf("%w: no %s under %s: run 'gcloud components install cloud-firestore-emulator' or install your system's package of it",
 		ErrMissing, jar, strings.Join(roots, ", "))
 }
 

@@ -21,14 +21,24 @@ var (
 // skipped; with CI=true it fails. The test binary's TestMain calls Main.
 func For(t testing.TB) (e *Emulator, project string) {
 	t.Helper()
+	Require(t)
 	sharedOnce.Do(func() { shared, errShared = Start(context.Background()) })
-	switch {
-	case errors.Is(errShared, ErrMissing) && os.Getenv("CI") != "true":
-		t.Skip("skipped: " + errShared.Error())
-	case errShared != nil:
+	if errShared != nil {
 		t.Fatal(errShared)
 	}
 	return shared, fmt.Sprintf("test-%d-%d", os.Getpid(), projects.Add(1))
+}
+
+// Require skips a test where there is no emulator; with CI=true it fails.
+func Require(t testing.TB) {
+	t.Helper()
+	_, _, err := find()
+	switch {
+	case errors.Is(err, ErrMissing) && os.Getenv("CI") != "true":
+		t.Skip("skipped: " + err.Error())
+	case err != nil:
+		t.Fatal(err)
+	}
 }
 
 // Main runs a package's tests, and ends the emulator after them.

@@ -1,0 +1,188 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/gcp/emulator"
+	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/store"
+)
+
+// emulated is the Firestore emulator behind the real client, with its own change events. It counts at the port what
+// Firestore bills.
+type emulated struct {
+	document.DB
+	emulator *emulator.Emulator
+
+	reads, writes atomic.Int64
+	// expected are the events that the emulator has yet to send for the writes through this port.
+	expected atomic.Int64
+	watching atomic.Bool
+}
+
+// startEmulator opens the given emulator, or starts one that ends with the platform.
+func (p *platform) startEmulator(ctx context.Context) (*emulated, error) {
+	e := p.opts.Emulator
+	if e == nil {
+		var err error
+		if e, err = emulator.Start(ctx); err != nil {
+			return nil, err
+		}
+		p.onClose(e.Stop)
+	}
+	client, err := e.Client(ctx, Project)
+	if err != nil {
+		return nil, err
+	}
+	p.onClose(func() { _ = client.Close() })
+	return &emulated{DB: gcp.NewFirestore(client), emulator: e}, nil
+}
+
+func (d *emulated) Counts() (reads, writes int64) { return d.reads.Load(), d.writes.Load() }
+
+// Watch registers triggers with the emulator. It sends each event once and forgets it: the queue owns the retries.
+func (d *emulated) Watch(ctx context.Context, see func(change), cfg mem.DeliveryConfig) (feed, error) {
+	q := mem.StartQueue(ctx, cfg)
+	snapshots := emulator.Trigger{
+		Project: Project, ID: "snapshots", Type: "google.cloud.firestore.document.v1.written",
+		Path: store.Users + "/{uid}/" + store.Accounts + "/{account}",
+	}
+	signals := emulator.Trigger{
+		Project: Project, ID: "signals", Type: "google.cloud.firestore.document.v1.created",
+		Path: store.Users + "/{uid}/" + store.Signals + "/{signal}",
+	}
+	err := d.emulator.Watch(ctx, snapshots, func(e emulator.Event) {
+		q.Add(func() mem.Message { return mem.Message{ID: e.Header.Get("Ce-Id"), Header: e.Header, Body: e.Body} })
+		see(changeOf(e))
+		d.expected.Add(-1) // after Add: what is under way must always show somewhere
+	})
+	if err == nil {
+		err = d.emulator.Watch(ctx, signals, func(e emulator.Event) {
+			see(changeOf(e))
+			d.expected.Add(-1)
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("change events: %w", err)
+	}
+	d.watching.Store(true)
+	return &emulatedFeed{Queue: q, db: d}, nil
+}
+
+func changeOf(e emulator.Event) change {
+	return change{e.Header.Get("Ce-Document"), func() (document.Fields, error) {
+		c, err := document.DecodeChange(e.Body)
+		if err != nil || c.New == nil {
+			return nil, err
+		}
+		return c.New.Fields, nil
+	}}
+}
+
+type emulatedFeed struct {
+	*mem.Queue
+	db *emulated
+}
+
+func (f *emulatedFeed) Pending() int { return f.Queue.Pending() + int(max(0, f.db.expected.Load())) }
+
+// wrote counts a write that took effect; created says that the document was not there before.
+func (d *emulated) wrote(path string, created bool) {
+	d.writes.Add(1)
+	if d.watching.Load() && (isSnapshot(path) || (created && isSignal(path))) {
+		d.expected.Add(1)
+	}
+}
+
+func (d *emulated) Get(ctx context.Context, path string) (document.Document, error) {
+	d.reads.Add(1)
+	return d.DB.Get(ctx, path)
+}
+
+func (d *emulated) Query(ctx context.Context, q document.Query) ([]document.Document, error) {
+	docs, err := d.DB.Query(ctx, q)
+	d.reads.Add(int64(max(1, len(docs))))
+	return docs, err
+}
+
+func (d *emulated) Create(ctx context.Context, path string, f document.Fields) error {
+	return d.counted(path, true, d.DB.Create(ctx, path, f))
+}
+
+func (d *emulated) Set(ctx context.Context, path string, f document.Fields) error {
+	return d.counted(path, false, d.DB.Set(ctx, path, f))
+}
+
+func (d *emulated) Update(ctx context.Context, path string, f document.Fields, at time.Time) error {
+	return d.counted(path, false, d.DB.Update(ctx, path, f, at))
+}
+
+func (d *emulated) Delete(ctx context.Context, path string) error {
+	return d.counted(path, false, d.DB.Delete(ctx, path))
+}
+
+func (d *emulated) counted(path string, created bool, err error) error {
+	if err == nil {
+		d.wrote(path, created)
+	}
+	return err
+}
+
+func (d *emulated) Transact(ctx context.Context, fn func(context.Context, document.Tx) error) error {
+	var last *countedTx
+	err := d.DB.Transact(ctx, func(ctx context.Context, tx document.Tx) error {
+		last = &countedTx{Tx: tx, reads: &d.reads}
+		return fn(ctx, last)
+	})
+	if err == nil && last != nil {
+		for _, w := range last.writes {
+			d.wrote(w.path, w.created)
+		}
+	}
+	return err
+}
+
+// countedTx notes one attempt's writes: they count if it is the one that is committed.
+type countedTx struct {
+	document.Tx
+	reads  *atomic.Int64
+	mu     sync.Mutex
+	writes []txWrite
+}
+
+type txWrite struct {
+	path    string
+	created bool
+}
+
+func (t *countedTx) Get(ctx context.Context, path string) (document.Document, error) {
+	t.reads.Add(1)
+	return t.Tx.Get(ctx, path)
+}
+
+func (t *countedTx) Create(path string, f document.Fields) error {
+	return t.note(path, true, t.Tx.Create(path, f))
+}
+
+func (t *countedTx) Set(path string, f document.Fields) error {
+	return t.note(path, false, t.Tx.Set(path, f))
+}
+
+func (t *countedTx) Update(path string, f document.Fields) error {
+	return t.note(path, false, t.Tx.Update(path, f))
+}
+
+func (t *countedTx) note(path string, created bool, err error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil {
+		t.writes = append(t.writes, txWrite{path, created})
+	}
+	return err
+}

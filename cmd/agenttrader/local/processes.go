@@ -1,0 +1,68 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/agenttrader/agenttrader/pkg/mem"
+)
+
+// asProcesses starts the three binaries. They find everything by their environment, as in the cloud.
+func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
+	db, ok := p.db.(*emulated)
+	if !ok {
+		return at, errors.New("services as processes need --firestore=emulator: they can't share this process's memory")
+	}
+	secrets, err := mem.ServeSecrets(ctx, "127.0.0.1:0", Project, p.vault)
+	if err != nil {
+		return at, err
+	}
+	p.onClose(secrets.Close)
+	env := []string{
+		"GCP_PROJECT=" + Project,
+		"FIRESTORE_EMULATOR_HOST=" + db.emulator.Addr(),
+		"PUBSUB_EMULATOR_HOST=" + p.pubsub.Addr(),
+		"SECRET_MANAGER_ENDPOINT=" + secrets.Addr(),
+		"SYNC_REQUESTS_TOPIC=" + topicRequests, "DEAD_LETTERS_TOPIC=" + topicDead,
+		"ALPACA_PAPER_URL=" + p.trading, "ALPACA_LIVE_URL=" + p.trading, "ALPACA_DATA_URL=" + p.data,
+		"MARKET_DATA_USER=" + p.accounts[0].userID,
+		"LOG_LEVEL=" + p.opts.LogLevel.String(), "LOG_FORMAT=json",
+	}
+	urls := map[string]*string{"fanout": &at.fanout, "syncer": &at.syncer, "signaler": &at.signaler}
+	for _, name := range []string{"fanout", "syncer", "signaler"} {
+		s, err := startProcess(ctx, name, p.opts.Binaries, env, p.opts.Logs, p.log)
+		if err != nil {
+			return at, err
+		}
+		p.onClose(s.stop)
+		p.processes = append(p.processes, s)
+		*urls[name] = s.url
+	}
+	if at.syncer, err = p.journal(ctx, at.syncer); err != nil {
+		return at, err
+	}
+	p.announce(db)
+	return at, nil
+}
+
+// announce says where everything is.
+func (p *platform) announce(db *emulated) {
+	for _, s := range p.processes {
+		_, _ = fmt.Fprintf(p.opts.Logs, "%-10s %s  pid %d\n", s.name, s.url, s.pid())
+	}
+	_, _ = fmt.Fprintf(p.opts.Logs, "%-10s http://%s  project %s\n%-10s %s\n", "firestore", db.emulator.Addr(), Project, "broker", p.trading)
+}
+
+// restarted says that a service had to be started again.
+func (p *platform) restarted(name string) bool {
+	for _, s := range p.processes {
+		s.mu.Lock()
+		again := s.restarts > 0
+		s.mu.Unlock()
+		if s.name == name && again {
+			return true
+		}
+	}
+	return false
+}

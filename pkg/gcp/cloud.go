@@ -1,0 +1,128 @@
+package gcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"cloud.google.com/go/firestore"
+	"cloud.google.com/go/pubsub/v2"
+	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// connections of a client: Google's front ends take 100 calls at a time on one, an instance may have 1,000 events in work.
+const connections = 10
+
+// Config says which project, and where it is. FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST are read by Google's
+// clients themselves.
+type Config struct {
+	Project        string `env:"GCP_PROJECT"`
+	Gcloud         string `env:"GCLOUD_PROJECT"`          // the predecessor's other name for it
+	Database       string `env:"FIRESTORE_DATABASE"`      // "" is (default)
+	SecretEndpoint string `env:"SECRET_MANAGER_ENDPOINT"` // host:port of a stand-in on loopback; "" is Google's
+}
+
+// Validate names every fault.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.ProjectID() == "" {
+		errs = append(errs, errors.New("Missing GCP_PROJECT or GCLOUD_PROJECT environment variable")) //nolint:staticcheck // the predecessor's text
+	}
+	if c.Project != "" && c.Gcloud != "" && c.Project != c.Gcloud {
+		errs = append(errs, fmt.Errorf("GCP_PROJECT is %q, GCLOUD_PROJECT is %q: unset one", c.Project, c.Gcloud))
+	}
+	if c.SecretEndpoint != "" {
+		host, _, err := net.SplitHostPort(c.SecretEndpoint)
+		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+			errs = append(errs, fmt.Errorf("SECRET_MANAGER_ENDPOINT is %q: keys go unencrypted to loopback only, like 127.0.0.1:9000", c.SecretEndpoint))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ProjectID is the Google Cloud project.
+func (c *Config) ProjectID() string {
+	if c.Project != "" {
+		return c.Project
+	}
+	return c.Gcloud
+}
+
+// Cloud opens clients of one project, each with a pool of connections, and closes them.
+type Cloud struct {
+	cfg     Config
+	topics  *pubsub.Client
+	closers []func() error
+}
+
+// Open is for a valid cfg. Nothing is connected before it is asked for.
+func Open(cfg Config) *Cloud { return &Cloud{cfg: cfg} }
+
+// Close closes what was opened, last first.
+func (c *Cloud) Close() error {
+	var errs []error
+	for i := len(c.closers) - 1; i >= 0; i-- {
+		errs = append(errs, c.closers[i]())
+	}
+	c.closers = nil
+	return errors.Join(errs...)
+}
+
+// Firestore is the project's document database.
+func (c *Cloud) Firestore(ctx context.Context) (*Firestore, error) {
+	database := c.cfg.Database
+	if database == "" {
+		database = firestore.DefaultDatabaseID
+	}
+	client, err := firestore.NewClientWithDatabase(ctx, c.cfg.ProjectID(), database, pooled("FIRESTORE_EMULATOR_HOST")...)
+	if err != nil {
+		return nil, fmt.Errorf("firestore client of project %s: %w", c.cfg.ProjectID(), err)
+	}
+	c.closers = append(c.closers, client.Close)
+	return NewFirestore(client), nil
+}
+
+// Publisher sends to the project's topic with this id.
+func (c *Cloud) Publisher(ctx context.Context, topic string) (*Publisher, error) {
+	if c.topics == nil {
+		client, err := pubsub.NewClient(ctx, c.cfg.ProjectID(), pooled("PUBSUB_EMULATOR_HOST")...)
+		if err != nil {
+			return nil, fmt.Errorf("pub/sub client of project %s: %w", c.cfg.ProjectID(), err)
+		}
+		c.topics = client
+		c.closers = append(c.closers, client.Close)
+	}
+	p := NewPublisher(c.topics, topic)
+	c.closers = append(c.closers, func() error { p.Stop(); return nil })
+	return p, nil
+}
+
+// Vault is the project's Secret Manager.
+func (c *Cloud) Vault(ctx context.Context) (*Vault, error) {
+	opts := pooled("")
+	if c.cfg.SecretEndpoint != "" {
+		opts = []option.ClientOption{
+			option.WithEndpoint(c.cfg.SecretEndpoint), option.WithoutAuthentication(),
+			option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+		}
+	}
+	client, err := secretmanager.NewClient(ctx, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("secret manager client: %w", err)
+	}
+	c.closers = append(c.closers, client.Close)
+	return NewVault(client, c.cfg.ProjectID()), nil
+}
+
+// pooled is for a client of Google's own service; on an emulator the client makes one connection of its own.
+func pooled(emulator string) []option.ClientOption {
+	if emulator != "" && os.Getenv(emulator) != "" {
+		return nil
+	}
+	return []option.ClientOption{option.WithGRPCConnectionPool(connections)}
+}

@@ -1,0 +1,52 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/agenttrader/agenttrader/pkg/event"
+)
+
+// Main runs a service's process until SIGTERM or SIGINT. An error of run ends it with status 1 and one line on standard
+// error, in the logs' own form.
+func Main(service string, run func(ctx context.Context, environ []string, logs io.Writer) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Environ(), os.Stderr)
+	stop()
+	if err != nil {
+		NewLogger(os.Stderr, Config{LogFormat: os.Getenv("LOG_FORMAT")}).Error(
+			service+" ends: "+strings.ReplaceAll(err.Error(), "\n", "; "), "service", service)
+		os.Exit(1)
+	}
+}
+
+// Events serves a handler of events until ctx ends, then lets work in flight end within Drain. Callers prove who they
+// are by an identity token; c.Validate allows none on loopback alone.
+func Events(ctx context.Context, c Config, r *event.Receiver) error {
+	var door func(http.Handler) http.Handler
+	if c.checksCallers() {
+		v, err := event.NewVerifier(c.callers(), nil, r.Log) //nolint:contextcheck // it fetches keys as long as it is used
+		if err != nil {
+			return err
+		}
+		door = v.Require
+	}
+	s, err := listen(ctx, c.addr(), door, r)
+	if err != nil {
+		return err
+	}
+	r.Log.Info("listens", "url", s.URL(), "callers_checked", door != nil)
+	select {
+	case <-ctx.Done():
+	case err := <-s.Failed():
+		return fmt.Errorf("serve: %w", err)
+	}
+	r.Log.Info("stops: lets work in flight end", "limit", Drain)
+	return s.Stop(ctx)
+}

@@ -1,0 +1,49 @@
+// Command fanout serves ticks pushed by Pub/Sub. docs/configuration.md lists what it takes from the environment.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/serve"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/services/fanout"
+)
+
+func main() { serve.Main("fanout", run) }
+
+func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
+	cfg, http, topics, project := fanout.DefaultConfig(), serve.DefaultConfig(), gcp.DefaultTopics(), gcp.Config{}
+	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project); err != nil {
+		return err
+	}
+	log := serve.NewLogger(logs, http).With("service", "fanout")
+	cloud := gcp.Open(project)
+	defer func() { err = errors.Join(err, cloud.Close()) }()
+	db, err := cloud.Firestore(ctx)
+	if err != nil {
+		return err
+	}
+	requests, err := cloud.Publisher(ctx, topics.Requests)
+	if err != nil {
+		return err
+	}
+	dead, err := cloud.Publisher(ctx, topics.DeadLetters)
+	if err != nil {
+		return err
+	}
+	service, err := fanout.New(cfg, fanout.Deps{
+		Users: store.New(db), Ledger: store.New(db), Requests: requests, Now: time.Now, NewOwner: uuid.NewString,
+		Invalid: func(userID string, err error) { log.Warn("user is not synced", "user_id", userID, "error", err) },
+	})
+	if err != nil {
+		return err
+	}
+	return serve.Events(ctx, http, &event.Receiver{Handle: service.Handle, DeadLetters: dead, Log: log})
+}

@@ -1,0 +1,49 @@
+// Command signaler serves the change events of account snapshots, which Eventarc delivers. docs/configuration.md lists
+// what it takes from the environment.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/serve"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/services/signaler"
+)
+
+func main() { serve.Main("signaler", run) }
+
+func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
+	cfg, http, topics, project := signaler.DefaultConfig(), serve.DefaultConfig(), gcp.DefaultTopics(), gcp.Config{}
+	data := marketData{}
+	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project, &data); err != nil {
+		return err
+	}
+	log := serve.NewLogger(logs, http).With("service", "signaler")
+	cloud := gcp.Open(project)
+	defer func() { err = errors.Join(err, cloud.Close()) }()
+	db, err := cloud.Firestore(ctx)
+	if err != nil {
+		return err
+	}
+	dead, err := cloud.Publisher(ctx, topics.DeadLetters)
+	if err != nil {
+		return err
+	}
+	quotes, err := data.open(ctx, cloud)
+	if err != nil {
+		return err
+	}
+	service, err := signaler.New(cfg, signaler.Deps{
+		Snapshots: store.New(db), Strategies: store.New(db), Signals: store.New(db), Quotes: quotes, Now: time.Now,
+		Fault: func(_ context.Context, userID string, err error) { log.Warn(err.Error(), "user_id", userID) },
+	})
+	if err != nil {
+		return err
+	}
+	return serve.Events(ctx, http, &event.Receiver{Handle: service.Handle, DeadLetters: dead, Log: log})
+}

@@ -1,0 +1,51 @@
+// Command syncer serves sync requests pushed by Pub/Sub. docs/configuration.md lists what it takes from the environment.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
+	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/serve"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/services/syncer"
+)
+
+func main() { serve.Main("syncer", run) }
+
+func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
+	cfg, http, topics, project := syncer.DefaultConfig(""), serve.DefaultConfig(), gcp.DefaultTopics(), gcp.Config{}
+	hosts := alpaca.DefaultHosts()
+	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project, &hosts); err != nil {
+		return err
+	}
+	cfg.Project = project.ProjectID()
+	log := serve.NewLogger(logs, http).With("service", "syncer")
+	cloud := gcp.Open(project)
+	defer func() { err = errors.Join(err, cloud.Close()) }()
+	db, err := cloud.Firestore(ctx)
+	if err != nil {
+		return err
+	}
+	vault, err := cloud.Vault(ctx)
+	if err != nil {
+		return err
+	}
+	dead, err := cloud.Publisher(ctx, topics.DeadLetters)
+	if err != nil {
+		return err
+	}
+	broker, err := alpaca.New(alpaca.Config{PaperURL: hosts.Paper, LiveURL: hosts.Live})
+	if err != nil {
+		return err
+	}
+	service, err := syncer.New(cfg, syncer.Deps{Vault: vault, Broker: broker, Snapshots: store.New(db), Now: time.Now})
+	if err != nil {
+		return err
+	}
+	return serve.Events(ctx, http, &event.Receiver{Handle: service.Handle, DeadLetters: dead, Log: log})
+}

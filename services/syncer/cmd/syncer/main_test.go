@@ -1,0 +1,25 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"testing"
+)
+
+// A start with a bad environment names every fault of it, and ends.
+func TestBadEnvironment(t *testing.T) {
+	err := run(t.Context(), []string{"HOST=0.0.0.0", "APCA_API_KEY_ID=canary", "SYNCER_DEADLINE=5m", "SYNCER_BAND=-1", "ALPACA_PAPER_URL=http://example.com", "SECRET_MANAGER_ENDPOINT=example.com:1"}, io.Discard)
+	if err == nil {
+		t.Fatal("it started")
+	}
+	for _, want := range []string{
+		"Missing GCP_PROJECT or GCLOUD_PROJECT environment variable", "APCA_API_KEY_ID", "PUSH_AUDIENCE", "SYNCER_DEADLINE is 5m", "SYNCER_BAND is -1", "ALPACA_PAPER_URL is", "SECRET_MANAGER_ENDPOINT is",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "canary") {
+		t.Errorf("error tells a key: %v", err)
+	}
+}
