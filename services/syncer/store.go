@@ -75,6 +75,7 @@ func (s *Service) readDetail(ctx context.Context, session broker.Session, next *
 	g.Go(func() (err error) { positions, err = session.Positions(ctx); return err })
 	g.Go(func() (err error) { orders, more, err = session.OpenOrders(ctx, account.MaxOrders); return err })
 	if err := g.Wait(); err != nil {
+		s.Fault(ctx, next.UserID, fmt.Errorf("positions and open orders: %w", err))
 		next.Positions, next.OpenOrders, next.DetailAt, next.Incomplete = stored.Positions, stored.OpenOrders, stored.DetailAt, true
 		return
 	}

@@ -43,7 +43,8 @@ type Deps struct {
 	Broker    broker.Broker
 	Snapshots account.Store
 	Now       func() time.Time
-	Observe   func(context.Context, Result) // may be nil
+	Observe   func(context.Context, Result)                       // may be nil
+	Fault     func(ctx context.Context, userID string, err error) // told what was gone on without; may be nil
 }
 
 // Service handles sync requests.
@@ -62,6 +63,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	}
 	if deps.Observe == nil {
 		deps.Observe = func(context.Context, Result) {}
+	}
+	if deps.Fault == nil {
+		deps.Fault = func(context.Context, string, error) {}
 	}
 	return &Service{cfg: cfg, Deps: deps}, nil
 }

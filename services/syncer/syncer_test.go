@@ -31,6 +31,7 @@ type world struct {
 	detail  error
 	during  func() // called in the middle of the account call
 	details int
+	faults  int // told
 	outcome syncer.Outcome
 	svc     *syncer.Service
 	db      *mem.DB
@@ -75,6 +76,7 @@ func newWorld(t *testing.T) *world {
 	w.svc, err = syncer.New(syncer.DefaultConfig("p"), syncer.Deps{
 		Vault: w.vault, Broker: w, Snapshots: w.store, Now: func() time.Time { return w.now },
 		Observe: func(_ context.Context, r syncer.Result) { w.outcome = r.Outcome },
+		Fault:   func(context.Context, string, error) { w.faults++ },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -221,8 +223,8 @@ func TestPositionsFail(t *testing.T) {
 	if err := w.sync(t, 0); err != nil {
 		t.Fatal(err)
 	}
-	if s := w.stored(t); !s.Incomplete || !s.Account.Cash.Valid {
-		t.Errorf("snapshot = %+v, want it incomplete and with cash", s)
+	if s := w.stored(t); !s.Incomplete || !s.Account.Cash.Valid || w.faults != 1 {
+		t.Errorf("snapshot = %+v, want it incomplete and with cash; %d faults told, want 1", s, w.faults)
 	}
 	w.detail = nil
 	w.now = noon.Add(time.Minute)

@@ -32,13 +32,14 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 	}
 	sync, err := syncer.New(syncer.DefaultConfig(Project), syncer.Deps{
 		Vault: p.vault, Broker: broker, Snapshots: p.store, Now: p.now, Observe: p.meter.synced,
+		Fault: p.fault,
 	})
 	if err != nil {
 		return at, err
 	}
 	sig, err := signaler.New(signaler.DefaultConfig(), signaler.Deps{
 		Snapshots: p.store, Strategies: p.store, Signals: p.store, Quotes: quotes, Now: p.now,
-		Fault: func(_ context.Context, userID string, err error) { p.log.Warn(err.Error(), "user_id", userID) },
+		Fault: p.fault,
 	})
 	if err != nil {
 		return at, err
@@ -51,6 +52,10 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 	}
 	at.signaler, err = p.listen(ctx, "signaler", sig.Handle)
 	return at, err
+}
+
+func (p *platform) fault(_ context.Context, userID string, err error) {
+	p.log.Warn(err.Error(), "user_id", userID)
 }
 
 // listen serves a handler of events on a port of its own.

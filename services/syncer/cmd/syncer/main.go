@@ -43,7 +43,10 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	service, err := syncer.New(cfg, syncer.Deps{Vault: vault, Broker: broker, Snapshots: store.New(db), Now: time.Now})
+	service, err := syncer.New(cfg, syncer.Deps{
+		Vault: vault, Broker: broker, Snapshots: store.New(db), Now: time.Now,
+		Fault: func(_ context.Context, userID string, err error) { log.Warn(err.Error(), "user_id", userID) },
+	})
 	if err != nil {
 		return err
 	}
