@@ -70,9 +70,11 @@ func FromFields(userID string, f map[string]any, version time.Time) (Snapshot, e
 			r.fail("tick", err)
 		}
 	}
-	_, ours := f["positions"]
-	if s.Positions, s.OpenOrders = r.positions(), r.orders(); !ours {
-		s.Incomplete = true // the predecessor stored no positions
+	s.Positions, s.OpenOrders = r.positions(), r.orders()
+	_, positions := f["positions"].([]any)
+	_, orders := f["open_orders"].([]any)
+	if _, said := f["incomplete"].(bool); !said || !positions || !orders {
+		s.Incomplete = true // the predecessor stored no positions; and what is missing is not none
 	}
 	s.Account = r.account(s.Raw)
 	if err := errors.Join(r.errs...); err != nil {

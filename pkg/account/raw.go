@@ -1,7 +1,9 @@
 package account
 
 import (
+	"errors"
 	"fmt"
+	"math"
 
 	"github.com/shopspring/decimal"
 )
@@ -26,6 +28,21 @@ func FromRaw(raw map[string]any) (Account, error) {
 		ShortingEnabled:      r.flag("shorting_enabled"),
 	}
 	return a, r.err
+}
+
+// PositionsFromRaw reads the broker's list of positions by the rules of FromRaw. A position without symbol or
+// quantity is an error.
+func PositionsFromRaw(list []any) ([]Position, error) {
+	r := fieldReader{f: map[string]any{"positions": list}}
+	ps := r.positions()
+	return ps, errors.Join(r.errs...)
+}
+
+// OrdersFromRaw reads the broker's list of orders by the rules of FromRaw.
+func OrdersFromRaw(list []any) ([]Order, error) {
+	r := fieldReader{f: map[string]any{"open_orders": list}}
+	os := r.orders()
+	return os, errors.Join(r.errs...)
 }
 
 type rawReader struct {
@@ -69,6 +86,10 @@ func (r *rawReader) fail(name string, v any) {
 	}
 }
 
+// places bounds a figure on both sides of the point, so that its text is never longer than the 64 characters that
+// Decimal takes, and no arithmetic on it is large.
+const places = 30
+
 // Decimal reads a figure as brokers and documents have it: a string, a whole number or a float; nil is missing.
 func Decimal(v any) (decimal.NullDecimal, error) {
 	switch v := v.(type) {
@@ -79,17 +100,17 @@ func Decimal(v any) (decimal.NullDecimal, error) {
 			return decimal.NullDecimal{}, fmt.Errorf("figure of %d characters", len(v))
 		}
 		d, err := decimal.NewFromString(v)
-		if err != nil || d.Exponent() > 30 || d.Exponent() < -30 {
+		if err != nil || d.Exponent() > places || d.Exponent() < -places || d.NumDigits()+int(d.Exponent()) > places+1 {
 			return decimal.NullDecimal{}, fmt.Errorf("figure %.40q is no plain decimal", v)
 		}
 		return decimal.NewNullDecimal(d), nil
 	case int64:
 		return decimal.NewNullDecimal(decimal.NewFromInt(v)), nil
 	case float64:
-		if v != v || v-v != 0 { // NaN, ±Inf
+		if !(math.Abs(v) <= 1e31) { // or NaN
 			return decimal.NullDecimal{}, fmt.Errorf("figure is %v", v)
 		}
-		return decimal.NewNullDecimal(decimal.NewFromFloat(v)), nil
+		return decimal.NewNullDecimal(decimal.NewFromFloat(v).Round(places)), nil
 	default:
 		return decimal.NullDecimal{}, fmt.Errorf("figure is a %T", v)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Fields are a document's fields. Values are nil, bool, int64, float64, string, []byte, time.Time (UTC, whole
@@ -99,10 +100,16 @@ func CheckID(id string) error {
 		return fmt.Errorf("id of %d bytes: at most 1500 are allowed", len(id))
 	case id == "." || id == ".." || strings.ContainsRune(id, '/'):
 		return fmt.Errorf("id %.40q: must not be . or .. or hold a /", id)
-	case strings.HasPrefix(id, "__") && strings.HasSuffix(id, "__"):
+	case isReserved(id):
 		return fmt.Errorf("id %.40q: names between double underscores are reserved", id)
+	case !utf8.ValidString(id):
+		return fmt.Errorf("id %.40q is not UTF-8", id)
 	}
 	return nil
+}
+
+func isReserved(name string) bool {
+	return strings.HasPrefix(name, "__") && strings.HasSuffix(name, "__")
 }
 
 // CheckPath says what is wrong with a document's path: collection/id, any number of times.
@@ -118,33 +125,72 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// CheckFields refuses values that Fields does not allow.
+// maxDepth is how many maps and arrays a value may nest.
+const maxDepth = 20
+
+// CheckFields refuses values that Fields does not allow, and names and values that Firestore refuses.
 func CheckFields(f Fields) error {
 	for k, v := range f {
+		if err := checkName(k); err != nil {
+			return err
+		}
 		if v == Delete || v == ServerTime {
 			continue
 		}
-		if err := checkValue(v); err != nil {
-			return fmt.Errorf("field %s: %w", k, err)
+		if err := checkValue(v, 0); err != nil {
+			return fmt.Errorf("field %.100s: %w", k, err)
 		}
 	}
 	return nil
 }
 
-func checkValue(v any) error {
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("a field's name is empty")
+	case len(name) > 1500:
+		return fmt.Errorf("field name %.40q of %d bytes: at most 1500 are allowed", name, len(name))
+	case isReserved(name):
+		return fmt.Errorf("field name %.40q: names between double underscores are reserved", name)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("field name %.40q is not UTF-8", name)
+	}
+	return nil
+}
+
+func checkValue(v any, depth int) error {
 	switch v := v.(type) {
-	case nil, bool, int, int64, float64, string, []byte, time.Time:
+	case nil, bool, int, int64, float64, []byte:
+		return nil
+	case string:
+		if !utf8.ValidString(v) {
+			return fmt.Errorf("text %.40q is not UTF-8", v)
+		}
+		return nil
+	case time.Time:
+		if year := v.UTC().Year(); year < 1 || year > 9999 {
+			return fmt.Errorf("time of the year %d: want 1 to 9999", year)
+		}
 		return nil
 	case map[string]any:
+		if depth == maxDepth {
+			return errDeep
+		}
 		for k, e := range v {
-			if err := checkValue(e); err != nil {
-				return fmt.Errorf("key %s: %w", k, err)
+			if err := checkName(k); err != nil {
+				return err
+			}
+			if err := checkValue(e, depth+1); err != nil {
+				return fmt.Errorf("key %.100s: %w", k, err)
 			}
 		}
 		return nil
 	case []any:
+		if depth == maxDepth {
+			return errDeep
+		}
 		for i, e := range v {
-			err := checkValue(e)
+			err := checkValue(e, depth+1)
 			if _, nested := e.([]any); nested {
 				err = errNested
 			}
@@ -158,4 +204,7 @@ func checkValue(v any) error {
 	}
 }
 
-var errNested = errors.New("Firestore takes no array directly in an array") //nolint:staticcheck // a name
+var (
+	errNested = errors.New("Firestore takes no array directly in an array") //nolint:staticcheck // a name
+	errDeep   = fmt.Errorf("more than %d maps and arrays in one another", maxDepth)
+)

@@ -49,6 +49,9 @@ func DecodeChange(body []byte) (Change, error) {
 
 // Encode turns a document into Firestore's own protobuf form; database is "projects/p/databases/(default)".
 func Encode(database string, d Document) ([]byte, error) {
+	if err := CheckFields(d.Fields); err != nil {
+		return nil, fmt.Errorf("document %s: %w", d.Path, err)
+	}
 	fields, err := toMap(d.Fields)
 	if err != nil {
 		return nil, fmt.Errorf("document %s: %w", d.Path, err)
@@ -86,11 +89,30 @@ func fromProto(p *firestoredata.Document) (*Document, error) {
 	if !ok || path == "" {
 		return nil, fmt.Errorf("document name %.100q: want projects/…/databases/…/documents/…", p.Name)
 	}
-	fields, err := fromMap(p.Fields)
+	if err := CheckPath(path); err != nil {
+		return nil, err
+	}
+	fields, err := fromMap(p.Fields, -1)
 	if err != nil {
 		return nil, fmt.Errorf("document %.100s: %w", path, err)
 	}
-	return &Document{Path: path, Fields: fields, CreateTime: p.CreateTime.AsTime(), UpdateTime: p.UpdateTime.AsTime()}, nil
+	created, err := fromTimestamp(p.CreateTime)
+	if err != nil {
+		return nil, fmt.Errorf("document %.100s: create_time: %w", path, err)
+	}
+	updated, err := fromTimestamp(p.UpdateTime)
+	if err != nil {
+		return nil, fmt.Errorf("document %.100s: update_time: %w", path, err)
+	}
+	return &Document{Path: path, Fields: fields, CreateTime: created, UpdateTime: updated}, nil
+}
+
+// fromTimestamp leaves a missing time zero; AsTime would make it 1970.
+func fromTimestamp(p *timestamppb.Timestamp) (time.Time, error) {
+	if p == nil {
+		return time.Time{}, nil
+	}
+	return p.AsTime(), p.CheckValid()
 }
 
 func toMap(f Fields) (map[string]*firestoredata.Value, error) {
@@ -148,10 +170,10 @@ func toValue(v any) (*firestoredata.Value, error) {
 	}
 }
 
-func fromMap(m map[string]*firestoredata.Value) (Fields, error) {
+func fromMap(m map[string]*firestoredata.Value, depth int) (Fields, error) {
 	f := make(Fields, len(m))
 	for k, p := range m {
-		v, err := fromValue(p)
+		v, err := fromValue(p, depth+1)
 		if err != nil {
 			return nil, fmt.Errorf("field %.100s: %w", k, err)
 		}
@@ -160,7 +182,7 @@ func fromMap(m map[string]*firestoredata.Value) (Fields, error) {
 	return f, nil
 }
 
-func fromValue(p *firestoredata.Value) (any, error) {
+func fromValue(p *firestoredata.Value, depth int) (any, error) {
 	switch v := p.GetValueType().(type) {
 	case *firestoredata.Value_NullValue:
 		return nil, nil
@@ -175,23 +197,33 @@ func fromValue(p *firestoredata.Value) (any, error) {
 	case *firestoredata.Value_BytesValue:
 		return v.BytesValue, nil
 	case *firestoredata.Value_TimestampValue:
-		return v.TimestampValue.AsTime(), nil
+		at, err := fromTimestamp(v.TimestampValue)
+		return at.Truncate(time.Microsecond), err
 	case *firestoredata.Value_ReferenceValue:
 		return v.ReferenceValue, nil
 	case *firestoredata.Value_GeoPointValue:
 		return map[string]any{"latitude": v.GeoPointValue.GetLatitude(), "longitude": v.GeoPointValue.GetLongitude()}, nil
 	case *firestoredata.Value_ArrayValue:
+		if depth == maxDepth {
+			return nil, errDeep
+		}
 		vs := make([]any, len(v.ArrayValue.GetValues()))
 		for i, e := range v.ArrayValue.GetValues() {
-			x, err := fromValue(e)
+			if _, nested := e.GetValueType().(*firestoredata.Value_ArrayValue); nested {
+				return nil, fmt.Errorf("index %d: %w", i, errNested)
+			}
+			x, err := fromValue(e, depth+1)
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("index %d: %w", i, err)
 			}
 			vs[i] = x
 		}
 		return vs, nil
 	case *firestoredata.Value_MapValue:
-		return fromMap(v.MapValue.GetFields())
+		if depth == maxDepth {
+			return nil, errDeep
+		}
+		return fromMap(v.MapValue.GetFields(), depth)
 	default:
 		return nil, fmt.Errorf("value of unknown type %T", v)
 	}

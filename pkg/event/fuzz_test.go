@@ -3,11 +3,6 @@ package event_test
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -188,32 +183,4 @@ func FuzzBearer(f *testing.F) {
 			}
 		}
 	})
-}
-
-// proves checks the header's token by other means than the code does.
-func proves(g *google, authorization string) error {
-	parts := strings.Split(authorization[strings.LastIndex(authorization, " ")+1:], ".")
-	if len(parts) != 3 {
-		return errors.New("no token")
-	}
-	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
-	if err != nil {
-		return err
-	}
-	if err := rsa.VerifyPKCS1v15(&g.key.PublicKey, crypto.SHA256, sum[:], signature); err != nil {
-		return err
-	}
-	text, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return err
-	}
-	var claims object
-	if err := json.Unmarshal(text, &claims); err != nil {
-		return err
-	}
-	if claims["email"] != pusher || claims["email_verified"] != true {
-		return errors.New("not our account")
-	}
-	return nil
 }

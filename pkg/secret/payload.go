@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// ParsePayload reads a secret's payload, {"key_id": "...", "secret_key": "..."}. Its error never quotes the payload.
+// ParsePayload reads a secret's payload, {"key_id": "...", "secret_key": "..."}; other fields are let be. Its error
+// never quotes the payload.
 func ParsePayload(payload []byte) (Credentials, error) {
 	var p struct {
 		KeyID     string `json:"key_id"`

@@ -7,30 +7,54 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 const redacted = "[redacted]"
 
+// maxKey is the length of a key that goes into a header; Alpaca's have less than 50.
+const maxKey = 256
+
 // Credentials is one pair of Alpaca API keys. It shows [redacted] to every formatting verb, to slog and to
 // encoding/json and encoding/xml; only Reveal gives the keys, to the adapter that sends them.
+//
+// A function holds the keys, since nothing can look into one: fmt calls no method on an unexported field, nor where
+// a verb does not fit (%p, %w), and prints what reflection finds.
 type Credentials struct {
-	keyID, secretKey string
+	reveal func() (keyID, secretKey string)
 }
 
 // NewCredentials refuses an empty half: the Alpaca SDK would fall back to the process's environment, that is to
-// somebody else's account.
+// somebody else's account. It also refuses what would break the header that a key is sent in.
 func NewCredentials(keyID, secretKey string) (Credentials, error) {
 	if keyID == "" || secretKey == "" {
 		return Credentials{}, fmt.Errorf("%w: key_id and secret_key must both be set", ErrMalformed)
 	}
-	return Credentials{keyID: keyID, secretKey: secretKey}, nil
+	if !isKey(keyID) {
+		return Credentials{}, fmt.Errorf(notKey, ErrMalformed, "key_id", maxKey)
+	}
+	if !isKey(secretKey) {
+		return Credentials{}, fmt.Errorf(notKey, ErrMalformed, "secret_key", maxKey)
+	}
+	return Credentials{reveal: func() (string, string) { return keyID, secretKey }}, nil
+}
+
+const notKey = "%w: %s must be 1 to %d visible ASCII characters: no space, no line break"
+
+func isKey(s string) bool {
+	return len(s) <= maxKey && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // Reveal returns the keys in the clear. Call it where they go onto the wire, nowhere else.
-func (c Credentials) Reveal() (keyID, secretKey string) { return c.keyID, c.secretKey }
+func (c Credentials) Reveal() (keyID, secretKey string) {
+	if c.IsZero() {
+		return "", ""
+	}
+	return c.reveal()
+}
 
 // IsZero says that these are no credentials at all.
-func (c Credentials) IsZero() bool { return c.keyID == "" || c.secretKey == "" }
+func (c Credentials) IsZero() bool { return c.reveal == nil }
 
 // Format hides the keys from every verb of package fmt, %#v and %d included.
 func (Credentials) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
@@ -46,6 +70,11 @@ func (Credentials) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText hides the keys from every text encoder, encoding/json among them.
 func (Credentials) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// UnmarshalText refuses: without it encoding/json would take any object, and leave no credentials.
+func (*Credentials) UnmarshalText([]byte) error {
+	return errors.New("credentials can't be decoded: use ParsePayload")
+}
 
 // The errors of a Vault, told apart with errors.Is. Any other error means that the vault itself is unavailable.
 var (
