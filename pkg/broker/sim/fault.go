@@ -2,28 +2,75 @@ package sim
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
-// faultKind is one sort of fault; serve answers the request, and says whether it did.
+// faultKind is one sort of fault: serve answers in the account's place, or spoil changes the account's object.
 type faultKind struct {
 	name  string
-	serve func(s *Server, w http.ResponseWriter, r *http.Request) bool
+	serve func(s *Server, w http.ResponseWriter, r *http.Request)
+	spoil func(object map[string]any)
 }
 
 // faultKinds: a further kind is a further row.
 func faultKinds() []faultKind {
 	return []faultKind{
-		{"401", func(_ *Server, w http.ResponseWriter, _ *http.Request) bool { unauthorized(w); return true }},
-		{"hang", func(s *Server, _ http.ResponseWriter, r *http.Request) bool {
-			select { // no answer until the client gives up
-			case <-r.Context().Done():
-			case <-s.closed:
-			}
-			panic(http.ErrAbortHandler) // the connection ends without one
+		{name: "401", serve: func(_ *Server, w http.ResponseWriter, _ *http.Request) { unauthorized(w) }},
+		{name: "403", serve: func(_ *Server, w http.ResponseWriter, _ *http.Request) {
+			fail(w, http.StatusForbidden, 40310000, "account is restricted")
 		}},
+		{name: "429", serve: func(s *Server, w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Ratelimit-Limit", strconv.Itoa(RateLimit))
+			w.Header().Set("X-Ratelimit-Remaining", "0")
+			w.Header().Set("X-Ratelimit-Reset", strconv.FormatInt((s.cfg.Now().Unix()/60+1)*60, 10))
+			fail(w, http.StatusTooManyRequests, 42910000, "rate limit exceeded")
+		}},
+		{name: "5xx", serve: func(_ *Server, w http.ResponseWriter, _ *http.Request) {
+			fail(w, http.StatusInternalServerError, 50010000, "internal server error occurred")
+		}},
+		{name: "html", serve: func(_ *Server, w http.ResponseWriter, _ *http.Request) { // of a proxy before Alpaca
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = w.Write([]byte("<html><body><h1>502 Bad Gateway</h1></body></html>"))
+		}},
+		{name: "hang", serve: hang},
+		{name: "reset", serve: reset},
+		{name: "cut", serve: func(_ *Server, w http.ResponseWriter, _ *http.Request) { // an answer that ends in the middle
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte(`{"id":"e6fe16f3-64a4-4921-8928-cadf02f92f98","equity":"10382`))
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}},
+		{name: "odd", serve: func(_ *Server, w http.ResponseWriter, _ *http.Request) { // JSON, and nothing that was asked for
+			answer(w, []any{"surprise", 7})
+		}},
+		{name: "null", spoil: func(o map[string]any) { o["equity"], o["buying_power"], o["cash"] = nil, nil, nil }},
+		{name: "missing", spoil: func(o map[string]any) {
+			delete(o, "buying_power")
+			delete(o, "trading_blocked")
+		}},
+	}
+}
+
+// hang gives no answer until the client gives up.
+func hang(s *Server, _ http.ResponseWriter, r *http.Request) {
+	select {
+	case <-r.Context().Done():
+	case <-s.closed:
+	}
+	panic(http.ErrAbortHandler) // the connection ends without one
+}
+
+// reset makes the client see a reset connection.
+func reset(_ *Server, w http.ResponseWriter, _ *http.Request) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = conn.Close()
 	}
 }
 
@@ -45,7 +92,7 @@ func ParseFault(text string) (Fault, error) {
 			f.kind = k
 		}
 	}
-	if !ok || f.kind.serve == nil || value == "" {
+	if !ok || f.kind.name == "" || value == "" {
 		return Fault{}, fmt.Errorf("fault %q: want one of %s with a share of the keys or a key, like 401=2%%", text, strings.Join(known, ", "))
 	}
 	number, isShare := strings.CutSuffix(value, "%")

@@ -86,7 +86,8 @@ func (s *Server) authorized(h accountHandler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		keyID, secretKey := r.Header.Get("APCA-API-KEY-ID"), r.Header.Get("APCA-API-SECRET-KEY")
 		for _, f := range s.cfg.Faults {
-			if f.hits(s.cfg.Seed, keyID) && f.kind.serve(s, w, r) {
+			if f.kind.serve != nil && f.hits(s.cfg.Seed, keyID) {
+				f.kind.serve(s, w, r)
 				return
 			}
 		}
@@ -124,7 +125,13 @@ func (s *Server) account(keyID, secretKey string) *account {
 }
 
 func (s *Server) getAccount(w http.ResponseWriter, _ *http.Request, a *account, p prices) {
-	answer(w, a.object(p))
+	o := a.object(p)
+	for _, f := range s.cfg.Faults {
+		if f.kind.spoil != nil && f.hits(s.cfg.Seed, a.keyID) {
+			f.kind.spoil(o)
+		}
+	}
+	answer(w, o)
 }
 
 func (s *Server) getPositions(w http.ResponseWriter, _ *http.Request, a *account, p prices) {
