@@ -101,7 +101,7 @@ func TestWrappedPush(t *testing.T) {
 		"another content type":           {body: wrap(object{"Content-Type": nil, "content-type": "text/plain"}, nil, `{"a":1}`), want: but(func(s *seen) { s.ContentType = "text/plain" })},
 		"names in another spelling":      {body: wrap(object{"ce-id": nil, "CE-Id": "7"}, nil, `{"a":1}`), want: but(func(s *seen) { s.ID = "7" })},
 		"a name in two spellings":        {body: wrap(object{"CE-ID": "7"}, nil, `{"a":1}`), want: but(func(s *seen) { s.ID = "7" })},
-		"subject, extension, spaces":     {body: wrap(object{"ce-subject": " users/u ", "ce-traceparent": "00-1"}, nil, `{"a":1}`), want: but(func(s *seen) { s.Subject = "users/u"; s.Extensions = object{"traceparent": "00-1"} })},
+		"subject, extension, spaces":     {body: wrap(object{"ce-subject": " users/u ", "ce-traceparent": " 00-1 "}, nil, `{"a":1}`), want: but(func(s *seen) { s.Subject = "users/u"; s.Extensions = object{"traceparent": "00-1"} })},
 		"attributes that are none":       {body: wrap(object{"note": "a\nb", "authorization": "x", "googclient_schemaencoding": "JSON"}, nil, `{"a":1}`), want: &usual},
 		"a forged publish time":          {body: wrap(object{"X-Goog-Pubsub-Publish-Time": "2020-01-01T00:00:00Z", "ce-publishtime": "2020-01-01T00:00:00Z"}, object{"publishTime": nil, "publish_time": nil}, `{"a":1}`), want: but(func(s *seen) { s.Published = "" })},
 		"as much data as may be":         {body: wrap(nil, nil, large), want: but(func(s *seen) { s.Data = large })},

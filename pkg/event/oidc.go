@@ -71,7 +71,6 @@ func NewVerifier(c Callers, client *http.Client, log *slog.Logger) (*Verifier, e
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	c.ServiceAccounts = slices.Clone(c.ServiceAccounts)
 	tokens, err := idtoken.NewValidator(context.Background(), option.WithHTTPClient(keyClient(client)))
 	if err != nil {
 		return nil, fmt.Errorf("validator of identity tokens: %w", err)

@@ -73,7 +73,7 @@ func ParseSyncRequest(e Event) (SyncRequest, tick.Tick, error) {
 	if r.BrokerEnv != "paper" && r.BrokerEnv != "live" {
 		return r, 0, Reject(fmt.Errorf("sync request of user %s: broker_env %.20q: want paper or live", r.UserID, r.BrokerEnv))
 	}
-	r.CadenceMinutes = max(1, r.CadenceMinutes)
+	r.CadenceMinutes = min(max(1, r.CadenceMinutes), 24*60)
 	r.TraceParent, _ = e.Extensions()["traceparent"].(string)
 	return r, t, nil
 }

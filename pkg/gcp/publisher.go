@@ -71,6 +71,9 @@ func Message(e event.Event) *pubsub.Message {
 	if t := e.Time(); !t.IsZero() {
 		a["ce-time"] = t.UTC().Format(time.RFC3339Nano)
 	}
+	if s := e.DataSchema(); s != "" {
+		a["ce-dataschema"] = s
+	}
 	for name, v := range e.Extensions() {
 		if t, ok := v.(time.Time); ok {
 			v = t.UTC().Format(time.RFC3339Nano)
