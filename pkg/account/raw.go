@@ -100,7 +100,7 @@ func Decimal(v any) (decimal.NullDecimal, error) {
 			return decimal.NullDecimal{}, fmt.Errorf("figure of %d characters", len(v))
 		}
 		d, err := decimal.NewFromString(v)
-		if err != nil || d.Exponent() > places || d.Exponent() < -places || d.NumDigits()+int(d.Exponent()) > places+1 {
+		if err != nil || d.Exponent() < -places || d.NumDigits()+int(d.Exponent()) > places+1 {
 			return decimal.NullDecimal{}, fmt.Errorf("figure %.40q is no plain decimal", v)
 		}
 		return decimal.NewNullDecimal(d), nil

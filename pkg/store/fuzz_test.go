@@ -79,7 +79,9 @@ func FuzzParseSnapshot(f *testing.F) {
 		`{"updated_at_iso":"2026-11-24T09:30:00Z","buying_power":12.5,"cash":7,"equity":"20","status":"ACTIVE","raw":{"id":"x","buying_power":"12.50","trading_blocked":false,"multiplier":4}}`,
 		`{"equity":1e308,"cash":-1e-320,"buying_power":9007199254740993,"raw":{"equity":"1e30","last_equity":"1e-30","cash":"9999999999999999999999999999999.0"}}`,
 		`{"tick":"20261124T0930Z","seq":1,"changed_seq":1,"incomplete":false,"positions":[{"symbol":"SPY","qty":"-1","market_value":null}],"open_orders":[{"id":"o","symbol":"SPY","qty":1,"limit_price":"1e29"}]}`,
-		`{"equity":1e400}`, `{"cash":99999999999999999999999999999999999999}`, `{"raw":{"raw":{}},"positions":{},"open_orders":7}`,
+		`{"equity":1e308}`, `{"cash":"99999999999999999999999999999999"}`, `{"cash":"1e31"}`, `{"positions":[{"symbol":"SPY","qty":1,"market_value":1e300}]}`,
+		`{"positions":[],"open_orders":[],"incomplete":null,"observed_at":null}`, `{"positions":[],"incomplete":false}`, `{"positions":[{"symbol":"SPY"}]}`,
+		`{"raw":{"trading_blocked":"true"}}`, `{"account":{"shorting_enabled":true,"account_blocked":null}}`, `{"equity":1e400}`, `{"cash":99999999999999999999999999999999999999}`, `{"raw":{"raw":{}},"positions":{},"open_orders":7}`,
 	} {
 		f.Add([]byte(s), true)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 // Status is whether a user's account is synced.
@@ -47,6 +48,9 @@ var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 func CheckID(id string) error {
 	if !idForm.MatchString(id) {
 		return fmt.Errorf("user id %.40q: want 1 to 128 letters, digits, - or _", id)
+	}
+	if strings.HasPrefix(id, "__") && strings.HasSuffix(id, "__") {
+		return fmt.Errorf("user id %.40q: the database keeps names between double underscores to itself", id)
 	}
 	return nil
 }
