@@ -70,13 +70,27 @@ type Tx interface {
 	Update(path string, f Fields) error
 }
 
-// Query asks for the documents of one collection, in the order of their ids.
+// Query asks for the documents of one collection, in the order of their ids, or of all collections of one name.
 type Query struct {
-	Collection string         // "users", "users/alice/strategies"
+	Collection string         // "users", "users/alice/strategies"; of a Group the name alone: "strategies"
+	Group      bool           // all collections of that name, whoever's, in the order of the paths
 	Where      map[string]any // fields that must be equal
 	Select     []string       // the fields to read; nil is all
-	After      string         // only ids after this one
+	After      string         // only ids after this one; not with Group
 	Limit      int            // 0 is all
+}
+
+// Check says what is wrong with a query.
+func (q Query) Check() error {
+	switch {
+	case q.Group && (strings.ContainsRune(q.Collection, '/') || CheckID(q.Collection) != nil):
+		return fmt.Errorf("query %.200q: want the name of the collections, without a path", q.Collection)
+	case q.Group && q.After != "":
+		return fmt.Errorf("query %.200q: a group of collections has no ids to go on after", q.Collection)
+	case !q.Group && CheckPath(q.Collection+"/x") != nil:
+		return fmt.Errorf("query %.200q: want the path of a collection, like users/alice/signals", q.Collection)
+	}
+	return nil
 }
 
 // DB is the document database.

@@ -92,11 +92,10 @@ func (f *Firestore) write(ctx context.Context, op, path string, fields document.
 
 // Query implements document.DB.
 func (f *Firestore) Query(ctx context.Context, q document.Query) ([]document.Document, error) {
-	collection := f.client.Collection(q.Collection)
-	if collection == nil {
-		return nil, fmt.Errorf("query %q: want the path of a collection, like users/alice/signals", q.Collection)
+	if err := q.Check(); err != nil {
+		return nil, err
 	}
-	query := collection.OrderBy(firestore.DocumentID, firestore.Asc)
+	query := f.source(q).OrderBy(firestore.DocumentID, firestore.Asc)
 	for _, k := range slices.Sorted(maps.Keys(q.Where)) {
 		query = query.WherePath(firestore.FieldPath{k}, "==", q.Where[k])
 	}
@@ -121,9 +120,17 @@ func (f *Firestore) Query(ctx context.Context, q document.Query) ([]document.Doc
 	}
 	docs := make([]document.Document, len(snaps))
 	for i, snap := range snaps {
-		docs[i] = fromSnapshot(q.Collection+"/"+snap.Ref.ID, snap)
+		_, path, _ := strings.Cut(snap.Ref.Path, "/documents/")
+		docs[i] = fromSnapshot(path, snap)
 	}
 	return docs, nil
+}
+
+func (f *Firestore) source(q document.Query) firestore.Query {
+	if q.Group {
+		return f.client.CollectionGroup(q.Collection).Query
+	}
+	return f.client.Collection(q.Collection).Query
 }
 
 // Transact implements document.DB.

@@ -6,6 +6,7 @@ package mem
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sort"
@@ -148,7 +149,10 @@ func (db *DB) write(ctx context.Context, w write) error {
 func (db *DB) Query(ctx context.Context, q document.Query) (found []document.Document, err error) {
 	err = db.around(ctx, "query", q.Collection, func() error {
 		found = nil // a hook may make the caller ask again
-		for _, body := range db.bodies(q.Collection, q.After) {
+		if err := q.Check(); err != nil {
+			return err
+		}
+		for body := range db.asked(q) {
 			d, err := document.Decode(body)
 			if err != nil {
 				return err
@@ -170,16 +174,48 @@ func (db *DB) Query(ctx context.Context, q document.Query) (found []document.Doc
 	return found, err
 }
 
-// bodies iterates over a collection in the order of the ids, without holding the lock while the caller works.
-func (db *DB) bodies(path, after string) func(yield func(int, []byte) bool) {
-	return func(yield func(int, []byte) bool) {
+// asked iterates over a query's collections, without holding the lock while the caller works.
+func (db *DB) asked(q document.Query) iter.Seq[[]byte] {
+	if !q.Group {
+		return db.bodies(q.Collection, q.After)
+	}
+	return func(yield func([]byte) bool) {
+		for _, path := range db.group(q.Collection) {
+			for body := range db.bodies(path, "") {
+				if !yield(body) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// group is the paths of the collections of one name.
+func (db *DB) group(name string) (paths []string) {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	for path := range db.collections {
+		if path == name || strings.HasSuffix(path, "/"+name) {
+			paths = append(paths, path)
+		}
+	}
+	// By segments, as Firestore orders paths: a plain comparison would put "a-b" before "a/b".
+	slices.SortFunc(paths, func(a, b string) int {
+		return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
+	})
+	return paths
+}
+
+// bodies iterates over a collection in the order of the ids.
+func (db *DB) bodies(path, after string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
 		ids := db.sortedIDs(path)
 		start := sort.Search(len(ids), func(i int) bool { return ids[i] > after })
-		for i, id := range ids[start:] {
+		for _, id := range ids[start:] {
 			db.mu.RLock()
 			s, ok := db.collections[path].docs[id]
 			db.mu.RUnlock()
-			if ok && !yield(i, s.body) {
+			if ok && !yield(s.body) {
 				return
 			}
 		}

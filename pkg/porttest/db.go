@@ -19,7 +19,7 @@ import (
 func DB(t *testing.T, open func(t *testing.T) document.DB) {
 	for name, test := range map[string]func(*testing.T, document.DB){
 		"get": dbGet, "types": dbTypes, "create once": dbCreate, "update": dbUpdate, "precondition": dbPrecondition,
-		"delete": dbDelete, "query in pages": dbQuery, "query by field": dbWhere, "rollback": dbRollback,
+		"delete": dbDelete, "query in pages": dbQuery, "query by field": dbWhere, "query of a group": dbGroup, "rollback": dbRollback,
 		"reads before writes": dbReadsFirst, "concurrent transactions": dbContention, "concurrent creates": dbCreateRace,
 		"bad paths": dbPaths,
 	} {
@@ -165,6 +165,33 @@ func dbRollback(t *testing.T, db document.DB) {
 	want(t, db, "r/a", document.Fields{"n": int64(1)})
 	if _, err := db.Get(t.Context(), "r/new"); !errors.Is(err, document.ErrNotFound) {
 		t.Error("half of a transaction was written")
+	}
+}
+
+func dbGroup(t *testing.T, db document.DB) {
+	for _, path := range []string{"g/b/notes/x", "g/a/notes/y", "g/a-b/notes/z", "g/a/other/y", "notes/top", "g/c/notes/off"} {
+		must(t, db.Set(t.Context(), path, document.Fields{"on": path != "g/c/notes/off", "n": 1}))
+	}
+	docs, err := db.Query(t.Context(), document.Query{Collection: "notes", Group: true, Where: map[string]any{"on": true}, Select: []string{"n"}})
+	must(t, err)
+	var got []string
+	for _, d := range docs {
+		got = append(got, d.Path)
+		if diff := cmp.Diff(document.Fields{"n": int64(1)}, d.Fields); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", d.Path, diff)
+		}
+	}
+	if diff := cmp.Diff([]string{"g/a/notes/y", "g/a-b/notes/z", "g/b/notes/x", "notes/top"}, got); diff != "" {
+		t.Errorf("paths (-want +got):\n%s", diff)
+	}
+	docs, err = db.Query(t.Context(), document.Query{Collection: "notes", Group: true, Limit: 2})
+	if must(t, err); len(docs) != 2 {
+		t.Errorf("%d documents, want 2", len(docs))
+	}
+	for _, q := range []document.Query{{Collection: "g/a/notes", Group: true}, {Collection: "notes", Group: true, After: "x"}, {Group: true}, {Collection: "g/a"}, {}} {
+		if _, err := db.Query(t.Context(), q); err == nil {
+			t.Errorf("Query(%+v) was taken", q)
+		}
 	}
 }
 
