@@ -58,8 +58,6 @@ var (
 	ErrNotFound = errors.New("no snapshot")
 	// ErrConflict: the stored snapshot is not the one that this write was decided on; read and compare again.
 	ErrConflict = errors.New("snapshot was written by somebody else")
-	// ErrUserGone: the user is not there or not active; nothing is written.
-	ErrUserGone = errors.New("user was removed or is not active")
 )
 
 // Store keeps the users' snapshots.
@@ -67,6 +65,6 @@ type Store interface {
 	// Snapshot returns a user's stored snapshot, or ErrNotFound.
 	Snapshot(ctx context.Context, userID string) (Snapshot, error)
 	// PutSnapshot writes s in place of the one with s.Version, or as the user's first if that is zero: ErrConflict
-	// if there is another by now. The first is written only in a transaction that sees the user active: ErrUserGone.
+	// if there is another by now. The first is written only in a transaction that sees the user active: user.ErrGone.
 	PutSnapshot(ctx context.Context, s Snapshot) error
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
@@ -26,6 +27,7 @@ type Stores interface {
 	strategy.Store
 	signal.Book
 	tick.Ledger
+	health.Store
 	PutUser(ctx context.Context, u user.User) error
 	PutStrategy(ctx context.Context, d strategy.Definition) error
 }
@@ -36,7 +38,7 @@ func Store(t *testing.T, open func(t *testing.T) (s Stores, signals func(uid str
 	type test func(*testing.T, Stores, func(string) []map[string]any)
 	for name, test := range map[string]test{
 		"users in pages": storeUsers, "strategies": storeStrategies, "snapshot": storeSnapshot,
-		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "ledger": storeLedger, "ledger race": storeLedgerRace,
+		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "health": storeHealth, "health race": storeHealthRace, "ledger": storeLedger, "ledger race": storeLedgerRace,
 		"signals once": storeSignals, "signals supersede": storeSupersede, "signals outdated": storeOutdated, "signals race": storeSignalRace,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -143,7 +145,7 @@ func storeSnapshot(t *testing.T, s Stores, _ func(string) []map[string]any) {
 func storeGone(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	must(t, s.PutUser(t.Context(), user.User{ID: "paused", Status: user.Paused}))
 	for _, uid := range []string{"removed", "paused"} {
-		if err := s.PutSnapshot(t.Context(), Snapshot(uid, 1, noon)); !errors.Is(err, account.ErrUserGone) {
+		if err := s.PutSnapshot(t.Context(), Snapshot(uid, 1, noon)); !errors.Is(err, user.ErrGone) {
 			t.Errorf("first snapshot of %s: %v, want ErrUserGone", uid, err)
 		}
 		if _, err := s.Snapshot(t.Context(), uid); !errors.Is(err, account.ErrNotFound) {

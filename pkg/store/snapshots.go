@@ -7,7 +7,6 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
-	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
 // Snapshot implements account.Store.
@@ -47,11 +46,7 @@ func (s *Store) PutSnapshot(ctx context.Context, snap account.Snapshot) error {
 // firstSnapshot sees that the user is still there: one who was removed half-way through never comes back.
 func (s *Store) firstSnapshot(ctx context.Context, uid, path string, f document.Fields) error {
 	err := s.db.Transact(ctx, func(ctx context.Context, tx document.Tx) error {
-		d, err := tx.Get(ctx, UserPath(uid))
-		if errors.Is(err, document.ErrNotFound) || (err == nil && parseUser(d).Status != user.Active) {
-			return account.ErrUserGone
-		}
-		if err != nil {
+		if err := activeIn(ctx, tx, uid); err != nil {
 			return err
 		}
 		return tx.Create(path, f)

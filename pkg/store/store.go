@@ -7,6 +7,7 @@
 //	users/{uid}/alpacaAccounts/snapshot     account.Snapshot
 //	users/{uid}/strategies/{strategyId}     strategy.Definition
 //	users/{uid}/tradingSignals/{signalId}   signal.Signal
+//	users/{uid}/syncHealth/alpaca           health.Health
 //	users/{uid}/riskState/current           which signal is open, which cause was the last
 //	ticks/{yyyyMMddTHHmmZ}/shards/{n}       tick.Claim
 package store
@@ -21,14 +22,16 @@ const (
 	Accounts    = "alpacaAccounts"
 	Strategies  = "strategies"
 	Signals     = "tradingSignals"
+	SyncHealth  = "syncHealth"
 	RiskState   = "riskState"
 	Ticks       = "ticks"
 	Shards      = "shards"
 	SnapshotID  = "snapshot"
+	HealthID    = "alpaca"
 	riskStateID = "current"
 )
 
-// Store implements user.Lister, account.Store, strategy.Store, signal.Book and tick.Ledger.
+// Store implements user.Lister, account.Store, health.Store, strategy.Store, signal.Book and tick.Ledger.
 type Store struct {
 	db document.DB
 }
@@ -43,6 +46,9 @@ func UserPath(uid string) string { return Users + "/" + uid }
 func SnapshotPath(uid string) string {
 	return UserPath(uid) + "/" + Accounts + "/" + SnapshotID
 }
+
+// HealthPath is the health of a user's syncing.
+func HealthPath(uid string) string { return UserPath(uid) + "/" + SyncHealth + "/" + HealthID }
 
 // StrategyPath is one of a user's strategies.
 func StrategyPath(uid, id string) string { return UserPath(uid) + "/" + Strategies + "/" + id }

@@ -3,6 +3,7 @@ package user
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -18,6 +19,9 @@ const (
 	Paused   Status = "paused"
 	Disabled Status = "disabled"
 )
+
+// ErrGone: the user is not there or not active, so nothing of theirs is written.
+var ErrGone = errors.New("user was removed or is not active")
 
 // User is what the pipeline needs to know of a user.
 type User struct {

@@ -51,7 +51,7 @@ func (s *Service) store(ctx context.Context, session broker.Session, next accoun
 		switch err := s.Snapshots.PutSnapshot(ctx, next); {
 		case err == nil:
 			return Written, nil
-		case errors.Is(err, account.ErrUserGone):
+		case errors.Is(err, user.ErrGone):
 			return "", event.Drop(err)
 		case !errors.Is(err, account.ErrConflict):
 			return "", err
