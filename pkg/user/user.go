@@ -45,6 +45,13 @@ type Lister interface {
 	Users(ctx context.Context, after string, limit int) (Page, error)
 }
 
+// Keys keeps which version of their secret the users have.
+type Keys interface {
+	// RaiseKeyVersion notes that there is this version, a number, unless a higher one is known. ErrGone if there is no
+	// such user.
+	RaiseKeyVersion(ctx context.Context, userID, version string) error
+}
+
 var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
 // CheckID says what is wrong with a user id, if anything is. It is part of a document's path and of a secret's

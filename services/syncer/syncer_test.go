@@ -12,6 +12,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/store"
@@ -87,7 +88,7 @@ func newWorld(t *testing.T) *world {
 // sync handles the request of a minute.
 func (w *world) sync(t *testing.T, minute int) error {
 	t.Helper()
-	e, err := event.NewSyncRequest(tick.Of(noon)+tick.Tick(minute), user.User{ID: "u", BrokerEnv: "paper", CadenceMinutes: 1})
+	e, err := event.NewSyncRequest(tick.Of(noon)+tick.Tick(minute), user.User{ID: "u", BrokerEnv: "paper", CadenceMinutes: 1}, health.Health{})
 	if err != nil {
 		t.Fatal(err)
 	}

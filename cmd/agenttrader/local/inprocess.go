@@ -24,7 +24,7 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 		return at, err
 	}
 	fan, err := fanout.New(fanout.DefaultConfig(), fanout.Deps{
-		Users: p.store, Ledger: p.store, Requests: p.meter.requests(p.publisher(topicRequests)),
+		Users: p.store, Health: p.store, Ledger: p.store, Requests: p.meter.requests(p.publisher(topicRequests)),
 		Now: p.now, NewOwner: uuid.NewString,
 	})
 	if err != nil {
