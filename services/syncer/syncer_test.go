@@ -75,7 +75,7 @@ func newWorld(t *testing.T) *world {
 	w.vault.Add("u", []byte(`{"key_id":"k","secret_key":"s"}`))
 	var err error
 	w.svc, err = syncer.New(syncer.DefaultConfig("p"), syncer.Deps{
-		Vault: w.vault, Broker: w, Snapshots: w.store, Now: func() time.Time { return w.now },
+		Vault: w.vault, Broker: w, Snapshots: w.store, Health: w.store, Keys: w.store, Now: func() time.Time { return w.now },
 		Observe: func(_ context.Context, r syncer.Result) { w.outcome = r.Outcome },
 		Fault:   func(context.Context, string, error) { w.faults++ },
 	})

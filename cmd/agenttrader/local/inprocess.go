@@ -31,7 +31,7 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 		return at, err
 	}
 	sync, err := syncer.New(syncer.DefaultConfig(Project), syncer.Deps{
-		Vault: p.vault, Broker: broker, Snapshots: p.store, Now: p.now, Observe: p.meter.synced,
+		Vault: p.vault, Broker: broker, Snapshots: p.store, Health: p.store, Keys: p.store, Now: p.now, Observe: p.meter.synced,
 		Fault: p.fault,
 	})
 	if err != nil {
