@@ -16,7 +16,8 @@ import (
 // marked, until a probe succeeds.
 var ErrBreakerOpen = errors.New("circuit breaker is open: many users failed alike, so the broker or the way to it is at fault")
 
-// breaker opens when many different users fail alike within a window: at least so many, and half of all.
+// breaker opens when many different users fail alike within a window: at least so many, and half of all, those under way
+// included.
 type breaker struct {
 	cb     *gobreaker.TwoStepCircuitBreaker[struct{}]
 	users  int
@@ -26,6 +27,7 @@ type breaker struct {
 	mu     sync.Mutex
 	closed bool
 	seen   map[string]seen // by user
+	active int             // syncs under way: failures are often faster than successes
 	swept  time.Time
 	marks  []mark // made within the window: they are undone when it opens
 }
@@ -81,6 +83,7 @@ func (b *breaker) allow(userID string, state health.State) (*permit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", ErrBreakerOpen, err)
 	}
+	b.count(+1)
 	return &permit{b, userID, state.Confirmed(), done}, nil
 }
 
@@ -104,8 +107,15 @@ func (p *permit) dropped() { p.tell(errNoEvidence) }
 func (p *permit) tell(err error) {
 	if done := p.done; done != nil {
 		p.done = nil
+		p.b.count(-1)
 		done(err)
 	}
+}
+
+func (b *breaker) count(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.active += n
 }
 
 func (b *breaker) note(userID string, group health.Cause) {
@@ -141,7 +151,7 @@ func (b *breaker) alike() bool {
 	}
 	delete(groups, "")
 	for _, n := range groups {
-		if n >= b.users && 2*n >= len(b.seen) {
+		if n >= b.users && 2*n >= len(b.seen)+b.active {
 			return true
 		}
 	}

@@ -1,6 +1,6 @@
 // Package syncer keeps each user's stored account snapshot fresh, and says how that goes.
 //
-//	sync-requests ──▶ Handle: breaker ─▶ slot ─▶ keys from the vault ─▶ account from the broker ─▶ write the snapshot if
+//	sync-requests ──▶ Handle: slot ─▶ breaker ─▶ keys from the vault ─▶ account from the broker ─▶ write the snapshot if
 //	                  it changed, or as a heartbeat ─▶ write the health if it is not well ──▶ Firestore ──▶ change event
 //	new keys ───────▶ Handle: note their version, so that the user is due at the next tick
 package syncer
@@ -148,6 +148,11 @@ func (s *Service) handle(ctx context.Context, req event.SyncRequest, t tick.Tick
 	if err := event.CheckAge(t, s.Now(), time.Duration(req.CadenceMinutes)*time.Minute+time.Minute); err != nil {
 		return "", err
 	}
+	release, err := s.slot(ctx, req)
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	permit, err := s.breaker.allow(req.UserID, req.Health)
 	if err != nil {
 		s.undo(ctx)
@@ -155,7 +160,7 @@ func (s *Service) handle(ctx context.Context, req event.SyncRequest, t tick.Tick
 	}
 	defer permit.dropped()
 	attempt := health.Attempt{Tick: t, At: s.Now(), KeyVersion: req.KeyVersion, Cadence: req.CadenceMinutes}
-	outcome, partial, err := s.slotted(ctx, req, t)
+	outcome, partial, err := s.sync(ctx, req, t)
 	attempt.Cause, attempt.ResetAt = health.CauseOf(err), health.ResetOf(err)
 	if err != nil && attempt.Cause == "" {
 		return "", err
@@ -177,16 +182,14 @@ func (s *Service) handle(ctx context.Context, req event.SyncRequest, t tick.Tick
 	return outcome, err
 }
 
-// slotted syncs when it is the user's turn.
-func (s *Service) slotted(ctx context.Context, req event.SyncRequest, t tick.Tick) (outcome Outcome, partial, err error) {
-	wait, cancel := context.WithTimeout(ctx, slotWait)
-	release, err := s.slots.Acquire(wait, req.UserID, req.Health != "")
-	cancel()
-	if err != nil {
-		return "", nil, event.Defer(err)
+// slot waits for the user's turn.
+func (s *Service) slot(ctx context.Context, req event.SyncRequest) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, slotWait)
+	defer cancel()
+	if release, err = s.slots.Acquire(ctx, req.UserID, req.Health != ""); err != nil {
+		return nil, event.Defer(err)
 	}
-	defer release()
-	return s.sync(ctx, req, t)
+	return release, nil
 }
 
 // sync is one way from the keys to the snapshot. partial is what was gone on without.
