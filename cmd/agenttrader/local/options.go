@@ -38,6 +38,8 @@ type Options struct {
 	Binaries  string             // a folder with the services' binaries: each runs as a process, in real time; "": all in this one
 	Logs      io.Writer          // of the processes
 	LogLevel  slog.Level         // of the processes
+
+	chaos *chaos // what goes wrong besides; nil: nothing
 }
 
 // Validate names every fault.

@@ -95,7 +95,11 @@ func (p *platform) onClose(fn func()) { p.closers = append(p.closers, fn) }
 
 func (p *platform) openDatabase(ctx context.Context) (err error) {
 	if p.opts.Firestore != Emulator {
-		p.db = twin{mem.NewDB(p.now)}
+		db := mem.NewDB(p.now)
+		if p.opts.chaos != nil {
+			p.opts.chaos.openDatabase(db)
+		}
+		p.db = twin{db}
 	} else if p.db, err = p.startEmulator(ctx); err != nil {
 		return err
 	}
@@ -114,7 +118,11 @@ func (p *platform) openBroker(ctx context.Context) error {
 	for _, a := range p.accounts {
 		server.Register(a.creds.Reveal())
 	}
-	s, err := serve.Listen(ctx, "127.0.0.1:0", p.counting(server))
+	handler := p.counting(server)
+	if p.opts.chaos != nil {
+		handler = p.opts.chaos.broker(handler)
+	}
+	s, err := serve.Listen(ctx, "127.0.0.1:0", handler)
 	if err != nil {
 		return fmt.Errorf("simulated broker: %w", err)
 	}
@@ -203,10 +211,14 @@ func (p *platform) watch(ctx context.Context, url string) (err error) {
 }
 
 func (p *platform) delivery(url string) mem.DeliveryConfig {
-	return mem.DeliveryConfig{
+	cfg := mem.DeliveryConfig{
 		URL: url, MaxInFlight: 1000, Timeout: time.Minute, MinBackoff: 100 * time.Millisecond, MaxBackoff: 5 * time.Second,
 		MaxAttempts: 10, Duplicate: p.opts.Duplicate, Seed: p.opts.Seed, Log: p.log, DeadLetter: p.gaveUp,
 	}
+	if p.opts.chaos != nil {
+		p.opts.chaos.delivery(&cfg)
+	}
+	return cfg
 }
 
 // gaveUp notes a message that was delivered in vain too often.

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
@@ -31,10 +32,13 @@ type Report struct {
 	UsersPerSecond   float64   `json:"users_per_second"`
 	TickToSnapshot   Quantiles `json:"tick_to_snapshot_ms"`
 	TickToSignal     Quantiles `json:"tick_to_signal_ms"`
-	Ops              Ops       `json:"ops"`
-	WallS            float64   `json:"wall_s"`
-	CPUS             float64   `json:"cpu_s"`
-	PeakRSSMB        float64   `json:"peak_rss_mb"`
+
+	Health map[health.State]int `json:"health"` // users by state
+
+	Ops       Ops     `json:"ops"`
+	WallS     float64 `json:"wall_s"`
+	CPUS      float64 `json:"cpu_s"`
+	PeakRSSMB float64 `json:"peak_rss_mb"`
 
 	verdict Verdict
 }
