@@ -9,11 +9,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/local"
+	"github.com/agenttrader/agenttrader/pkg/broker/sim"
 )
 
 func chaosCommand() *cobra.Command {
 	var opts local.ChaosOptions
-	var logLevel string
+	var latency, logLevel string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "chaos",
@@ -27,7 +28,10 @@ It runs again with the users' faults alone and without any, and compares what us
 Exit status 1 names the broken promise and the seed.`,
 		Example: "  agenttrader chaos\n  agenttrader chaos --users 120 --ticks 8 --interval 1s --compare=false --seed 7",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if opts.Latency, err = sim.ParseLatency(latency); err != nil {
+				return fmt.Errorf("--broker-latency: %w", err)
+			}
 			opts.Logs = c.ErrOrStderr()
 			if logLevel == "none" {
 				opts.Logs = io.Discard
@@ -53,6 +57,7 @@ Exit status 1 names the broken promise and the seed.`,
 	f.IntVar(&opts.Users, "users", 500, "number of users to make up")
 	f.IntVar(&opts.Ticks, "ticks", 20, "ticks to run")
 	f.DurationVar(&opts.Interval, "interval", 2*time.Second, "real time between two ticks")
+	f.StringVar(&latency, "broker-latency", "5ms..40ms", "the simulated broker's latency where it has no fault")
 	f.Uint64Var(&opts.Seed, "seed", 1, "makes the accounts, the faults, the duplicates and the order")
 	f.BoolVar(&opts.Compare, "compare", true, "also measure what users who are well feel of the others' faults")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object, and nothing else, on standard output")

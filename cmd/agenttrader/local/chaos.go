@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	chaosConcurrency = 40  // of the syncer: so few that everybody has to share
+	chaosConcurrency = 24  // of the syncer: so few that everybody has to share
 	chaosDuplicate   = 0.2 // of all events
 	chaosReorder     = 0.2
 	chaosAttempts    = 20
