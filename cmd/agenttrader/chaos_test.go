@@ -33,7 +33,7 @@ func TestChaos(t *testing.T) {
 		},
 		{
 			name: "retry without end", file: "services/syncer/reader.go",
-			old:     "|| n == retries || !health.CauseOf(err).Retried() || ctx.Err() != nil || !r.s.retries.Take() {\n\t\t\treturn v, err\n\t\t}\n\t\tif !pause(ctx, time.Duration(r.s.Random()*float64(firstPause<<n))) {",
+			old:     "|| n == r.retries || !health.CauseOf(err).Retried() || ctx.Err() != nil || !r.s.retries.Take() {\n\t\t\treturn v, err\n\t\t}\n\t\tif !pause(ctx, time.Duration(r.s.Random()*float64(firstPause<<n))) {",
 			mutated: "|| !health.CauseOf(err).Retried() || ctx.Err() != nil {\n\t\t\treturn v, err\n\t\t}\n\t\tif !pause(ctx, time.Millisecond) {",
 			broken:  "retries end",
 		},

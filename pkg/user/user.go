@@ -20,7 +20,7 @@ const (
 	Disabled Status = "disabled"
 )
 
-// ErrGone: the user is not there or not active, so nothing of theirs is written.
+// ErrGone says that the user is not there or not active: nothing of theirs is written.
 var ErrGone = errors.New("user was removed or is not active")
 
 // User is what the pipeline needs to know of a user.

@@ -12,7 +12,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/health"
 )
 
-// ErrBreakerOpen: many users failed alike, so it is the broker or the way to it. Nobody is asked for, and nobody is
+// ErrBreakerOpen says that many users failed alike, so it is the broker or the way to it. Nobody is asked for, and nobody is
 // marked, until a probe succeeds.
 var ErrBreakerOpen = errors.New("circuit breaker is open: many users failed alike, so the broker or the way to it is at fault")
 

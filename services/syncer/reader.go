@@ -27,12 +27,18 @@ type reader struct {
 	s       *Service
 	session broker.Session
 	userID  string
+	retries int
 	until   time.Time
 	detail  error // of the positions and open orders, if they were read in vain
 }
 
-func (s *Service) reader(userID string, session broker.Session) *reader {
-	return &reader{s: s, session: session, userID: userID, until: time.Now().Add(s.cfg.Deadline)}
+// reader for a user who is in trouble already does not ask again: the next tick is the retry.
+func (s *Service) reader(req event.SyncRequest, session broker.Session) *reader {
+	r := &reader{s: s, session: session, userID: req.UserID, retries: retries, until: time.Now().Add(s.cfg.Deadline)}
+	if req.Health != "" {
+		r.retries = 0
+	}
+	return r
 }
 
 func (r *reader) account(ctx context.Context) (account.Reading, error) {
@@ -66,7 +72,7 @@ func ask[T any](ctx context.Context, r *reader, op string, call func(context.Con
 	r.s.retries.Called()
 	for n := 0; ; n++ {
 		v, err := once(ctx, r, op, call)
-		if err == nil || n == retries || !health.CauseOf(err).Retried() || ctx.Err() != nil || !r.s.retries.Take() {
+		if err == nil || n == r.retries || !health.CauseOf(err).Retried() || ctx.Err() != nil || !r.s.retries.Take() {
 			return v, err
 		}
 		if !pause(ctx, time.Duration(r.s.Random()*float64(firstPause<<n))) {

@@ -176,9 +176,7 @@ func (f *fleet) called(keyID, op string) int {
 	return f.calls[keyID+" "+op]
 }
 
-func refused(context.Context, string, string) error {
-	return &broker.Error{Kind: broker.Unauthorized, Status: 401}
-}
+func refused(context.Context, string, string) error { return errRefused() }
 
 func TestHealthOfABadKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -353,7 +351,7 @@ func TestRefusedKeysAreFetchedAgain(t *testing.T) {
 		f.vault.Add("u0", []byte(`{"key_id":"rotated","secret_key":"s"}`)) // the request still names version 1
 		f.fails = func(_ context.Context, keyID, _ string) error {
 			if keyID == "u0" {
-				return refused(nil, "", "")
+				return errRefused()
 			}
 			return nil
 		}
@@ -371,7 +369,7 @@ func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const users = 30
 		f := newFleet(t, users, func(c *syncer.Config) { c.Concurrency = 4 })
-		f.fails = func(_ context.Context, keyID, _ string) error { return refused(nil, keyID, "") }
+		f.fails = refused
 		f.tick()
 		f.wellBut(nil)
 		if n := len(f.calls); n >= users/2 {
@@ -409,7 +407,7 @@ func TestBreakerStaysClosed(t *testing.T) {
 		}
 		f.fails = func(_ context.Context, keyID, _ string) error {
 			if bad[keyID] {
-				return refused(nil, "", "")
+				return errRefused()
 			}
 			return nil
 		}
@@ -423,7 +421,7 @@ func TestBreakerStaysClosed(t *testing.T) {
 		}
 		// Then the broker refuses everybody: the latest marks may be undone, but nobody else is marked.
 		minute()
-		f.fails = func(context.Context, string, string) error { return refused(nil, "", "") }
+		f.fails = refused
 		f.tick()
 		f.wellBut(bad)
 		if len(f.turns) != 1 {
@@ -519,7 +517,7 @@ func TestKeyBudget(t *testing.T) {
 func TestPanicOfAProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 30, nil)
-		f.fails = func(_ context.Context, keyID, _ string) error { return refused(nil, keyID, "") }
+		f.fails = refused
 		f.tick()
 		minute()
 		f.fails = func(context.Context, string, string) error { panic("nil map") }
@@ -538,11 +536,11 @@ func TestPanicOfAProbe(t *testing.T) {
 func TestRemovedUserHasNoHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, nil)
-		f.fails = func(context.Context, string, string) error {
-			if err := f.db.Delete(t.Context(), store.UserPath("u0")); err != nil {
+		f.fails = func(ctx context.Context, _, _ string) error {
+			if err := f.db.Delete(ctx, store.UserPath("u0")); err != nil {
 				t.Error(err)
 			}
-			return refused(nil, "", "")
+			return errRefused()
 		}
 		if err := f.svc.Handle(t.Context(), request(t, "u0")); event.ClassOf(err) != event.Dropped {
 			t.Errorf("%v, want dropped", err)
@@ -552,3 +550,5 @@ func TestRemovedUserHasNoHealth(t *testing.T) {
 		}
 	})
 }
+
+func errRefused() error { return &broker.Error{Kind: broker.Unauthorized, Status: 401} }

@@ -182,14 +182,23 @@ func (s *Service) handle(ctx context.Context, req event.SyncRequest, t tick.Tick
 	return outcome, err
 }
 
-// slot waits for the user's turn.
+// slot waits for the user's turn. A user in trouble waits briefly, and is then left to the next tick: nacks and requests
+// that wait would slow down Pub/Sub's pushes, and so everybody else's.
 func (s *Service) slot(ctx context.Context, req event.SyncRequest) (release func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, slotWait)
-	defer cancel()
-	if release, err = s.slots.Acquire(ctx, req.UserID, req.Health != ""); err != nil {
-		return nil, event.Defer(err)
+	suspect, wait := req.Health != "", slotWait
+	if suspect {
+		wait = s.cfg.Deadline / attemptOf
 	}
-	return release, nil
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	release, err = s.slots.Acquire(ctx, req.UserID, suspect)
+	switch {
+	case err == nil:
+		return release, nil
+	case suspect:
+		return nil, event.Settle(err)
+	}
+	return nil, event.Defer(err)
 }
 
 // sync is one way from the keys to the snapshot. partial is what was gone on without.
@@ -202,7 +211,7 @@ func (s *Service) sync(ctx context.Context, req event.SyncRequest, t tick.Tick) 
 	if err != nil {
 		return "", nil, event.Settle(err)
 	}
-	r := s.reader(req.UserID, session)
+	r := s.reader(req, session)
 	reading, err := r.account(ctx)
 	if broker.KindOf(err) == broker.Unauthorized {
 		reading, version, err = s.withFreshKeys(ctx, req, r, version, err)

@@ -54,7 +54,7 @@ func (i *instances) handle(ctx context.Context, e event.Event) error {
 	now := i.current
 	i.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
-	defer context.AfterFunc(now.life, cancel)()
+	defer context.AfterFunc(now.life, cancel)() //nolint:contextcheck // the life of another
 	defer cancel()
 	err := now.handle(ctx, e)
 	if now.life.Err() != nil {
