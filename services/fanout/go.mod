@@ -6,6 +6,7 @@ require (
 	github.com/agenttrader/agenttrader/pkg v0.0.0
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (
