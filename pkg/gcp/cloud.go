@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"cloud.google.com/go/firestore"
 	"cloud.google.com/go/pubsub/v2"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 )
 
 // connections of a client: Google's front ends take 100 calls at a time on one, an instance may have 1,000 events in work.
@@ -124,5 +126,9 @@ func pooled(emulator string) []option.ClientOption {
 	if emulator != "" && os.Getenv(emulator) != "" {
 		return nil
 	}
-	return []option.ClientOption{option.WithGRPCConnectionPool(connections)}
+	return []option.ClientOption{
+		option.WithGRPCConnectionPool(connections),
+		// A connection into a black hole would fail its calls for a quarter of an hour, until TCP gives it up.
+		option.WithGRPCDialOption(grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second})),
+	}
 }
