@@ -65,14 +65,28 @@ type Cloud struct {
 // Open is for a valid cfg. Nothing is connected before it is asked for.
 func Open(cfg Config) *Cloud { return &Cloud{cfg: cfg} }
 
-// Close closes what was opened, last first.
+// closeLimit bounds Close: with serve.Drain before it, a stop ends before Cloud Run kills, 10 s after SIGTERM.
+const closeLimit = time.Second
+
+// Close closes what was opened, last first. A publisher whose topic does not answer would flush for half a minute, in
+// vain: what it holds was not acknowledged by anybody.
 func (c *Cloud) Close() error {
-	var errs []error
-	for i := len(c.closers) - 1; i >= 0; i-- {
-		errs = append(errs, c.closers[i]())
-	}
+	closers := c.closers
 	c.closers = nil
-	return errors.Join(errs...)
+	closed := make(chan error, 1)
+	go func() {
+		var errs []error
+		for i := len(closers) - 1; i >= 0; i-- {
+			errs = append(errs, closers[i]())
+		}
+		closed <- errors.Join(errs...)
+	}()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeLimit):
+		return fmt.Errorf("clients of project %s did not close within %s: left open", c.cfg.ProjectID(), closeLimit)
+	}
 }
 
 // Firestore is the project's document database.
