@@ -254,13 +254,7 @@ func (r ChaosReport) Table(w io.Writer) error {
 		}
 		p("%s\t%s\t%s\n", i.Name, verdict, i.Seen)
 	}
-	p("\nusers by state")
-	for _, s := range health.States() {
-		if n := r.Run.Health[s]; n > 0 {
-			p("  %s %d", s, n)
-		}
-	}
-	p("\n")
+	p("\nusers by state: %s\n", states(r.Run.Health))
 	if c := r.Compared; c != nil {
 		p("users who are well, tick to snapshot p99: %.0f ms without faults, %.0f ms beside others' faults: %.2f times (at most %d)\n", c.Alone.P99, c.Beside.P99, c.Ratio, maxRatio)
 	}

@@ -87,6 +87,7 @@ func (p *platform) tickAll(ctx, life context.Context, show func(Progress)) (last
 		last = tick.Of(p.step())
 		p.oracle.forget(last - 10)
 		p.meter.begin(last)
+		p.oracle.ticked(last)
 		if err := p.ticks.Publish(life, event.New("tick/"+last.String(), event.TypeTick, "scheduler", "")); err != nil {
 			return last, n, fmt.Errorf("publish tick %s: %w", last, err)
 		}
