@@ -48,7 +48,7 @@ func TestStopWithoutPubSub(t *testing.T) {
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil || line.URL == "" {
 			continue
 		}
-		go poison(t, ctx, line.URL) // its dead letter is what Pub/Sub does not take
+		go poison(ctx, t, line.URL) // its dead letter is what Pub/Sub does not take
 		time.Sleep(500 * time.Millisecond)
 		began = time.Now()
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -61,7 +61,7 @@ func TestStopWithoutPubSub(t *testing.T) {
 	}
 }
 
-func poison(t *testing.T, ctx context.Context, url string) {
+func poison(ctx context.Context, t *testing.T, url string) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader("{}"))
 	if err != nil {
 		t.Error(err)
