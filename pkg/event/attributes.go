@@ -42,12 +42,12 @@ func Attributes(e Event) map[string]string {
 }
 
 // FromMessage is the event that a Pub/Sub message carries, as a receiver would read it. Its error is a Reject.
-func FromMessage(ctx context.Context, attributes map[string]string, data []byte) (Event, error) {
+func FromMessage(attributes map[string]string, data []byte) (Event, error) {
 	h, err := headers(attributes)
 	if err != nil {
 		return Event{}, Reject(fmt.Errorf("message is no CloudEvent: %w", err))
 	}
-	return read(ctx, h, data)
+	return read(context.Background(), h, data) // all of it is in memory
 }
 
 // headers are those that payload unwrapping would make of a message's attributes, as far as they make an event.

@@ -60,7 +60,7 @@ func (p *platform) fault(_ context.Context, userID string, err error) {
 
 // listen serves a handler of events on a port of its own.
 func (p *platform) listen(ctx context.Context, name string, h event.Handler) (url string, err error) {
-	s, err := serve.Listen(ctx, "127.0.0.1:0", &event.Receiver{Handle: h, DeadLetters: p.dead, Log: p.log.With("service", name)})
+	s, err := serve.Listen(ctx, "127.0.0.1:0", &event.Receiver{Service: name, Handle: h, DeadLetters: p.dead, Log: p.log.With("service", name)})
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
