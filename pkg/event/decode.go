@@ -7,13 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/binding/format"
@@ -28,7 +25,12 @@ const maxWire = MaxBody*4/3 + 64<<10
 // publishTime is the extension under which a Pub/Sub message's publish time travels with its event.
 const publishTime = "publishtime"
 
-const headerPublishTime = "X-Goog-Pubsub-Publish-Time"
+// The headers that push adds when it writes metadata.
+const (
+	headerPublishTime  = "X-Goog-Pubsub-Publish-Time"
+	headerMessageID    = "X-Goog-Pubsub-Message-Id"
+	headerSubscription = "X-Goog-Pubsub-Subscription-Name"
+)
 
 // decode reads a binary-mode CloudEvent. With Pub/Sub's payload unwrapping, the message's attributes are the headers;
 // without, they are in an envelope. Its error is a Reject.
@@ -39,6 +41,11 @@ func decode(ctx context.Context, header http.Header, body []byte) (Event, error)
 			return Event{}, Reject(err)
 		}
 	}
+	return read(ctx, header, body)
+}
+
+// read makes an event of headers. Its error is a Reject.
+func read(ctx context.Context, header http.Header, body []byte) (Event, error) {
 	if t := header.Get("Content-Type"); format.Lookup(t) != nil {
 		return Event{}, Reject(fmt.Errorf("content type %.80q is a CloudEvent in structured mode: send it in binary mode, its attributes as ce-* headers or as attributes of the message", t))
 	}
@@ -110,29 +117,9 @@ func unwrap(body []byte) (http.Header, []byte, error) {
 	if len(m.Data) > MaxBody {
 		return nil, nil, fmt.Errorf("data of message %.40q is over %d bytes", m.MessageID, MaxBody)
 	}
-	h := http.Header{}
-	for _, k := range slices.Sorted(maps.Keys(m.Attributes)) { // of a name in two spellings always the same counts
-		name := k
-		switch {
-		case hasCE(k):
-			name = "Ce-" + k[3:]
-		case !strings.EqualFold(k, "Content-Type"):
-			continue
-		}
-		v := m.Attributes[k]
-		if strings.ContainsFunc(v, unicode.IsControl) {
-			return nil, nil, fmt.Errorf("attribute %.80q of message %.40q has a control character: no header could carry it", k, m.MessageID)
-		}
-		h.Add(name, strings.Trim(v, " "))
-	}
-	var missing []string
-	for _, k := range []string{"ce-specversion", "ce-id", "ce-source", "ce-type"} {
-		if h.Get(k) == "" {
-			missing = append(missing, k)
-		}
-	}
-	if len(missing) > 0 {
-		return nil, nil, fmt.Errorf("message %.40q is no CloudEvent: set its attributes %s", m.MessageID, strings.Join(missing, ", "))
+	h, err := headers(m.Attributes)
+	if err != nil {
+		return nil, nil, fmt.Errorf("message %.40q is no CloudEvent: %w", m.MessageID, err)
 	}
 	for _, at := range []string{m.PublishTime, m.PublishTime2} {
 		if at != "" {

@@ -4,11 +4,24 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
+)
+
+// The extensions that a dead letter of ours has beside the event's own. When it was buried is its publish time.
+const (
+	LetterClass        = "deadletterclass"      // Poison
+	LetterReason       = "deadletterreason"     // why
+	LetterService      = "deadletterservice"    // who buried it
+	LetterMessage      = "deadlettermessage"    // Pub/Sub's id of the original
+	LetterSubscription = "deadlettersub"        // the full name of the subscription that the original came by
+	LetterAttributes   = "deadletterattributes" // a JSON object of the original's attributes that the letter has no other room for
+	LetterPublished    = publishTime            // the original's publish time
+	LetterOriginalID   = "originalid"           // of an event that no topic would take as it is
+	LetterOriginalType = "originaltype"         // likewise
 )
 
 // Pub/Sub's limits: a message past one is refused for ever. https://cloud.google.com/pubsub/quotas#resource_limits
@@ -22,8 +35,8 @@ const (
 const keptBody = 64 << 10
 
 // bury sends a copy of the event with the reason to the dead letters. While that fails, the event is nacked.
-func (r *Receiver) bury(ctx context.Context, e Event, body []byte, reason error) error {
-	if err := r.DeadLetters.Publish(ctx, letter(e, body, reason.Error())); err != nil {
+func (r *Receiver) bury(ctx context.Context, h http.Header, e Event, body []byte, reason error) error {
+	if err := r.DeadLetters.Publish(ctx, letter(originOf(r.Service, h, body), e, body, reason.Error())); err != nil {
 		return fmt.Errorf("publish to the dead letters: %w (for: %s)", err, clip(reason.Error(), 200))
 	}
 	return reason
@@ -31,49 +44,59 @@ func (r *Receiver) bury(ctx context.Context, e Event, body []byte, reason error)
 
 // letter is the copy: of the event itself, or, where it was none or no topic would take it, one that holds what came.
 // Pub/Sub must never refuse it: the event would be nacked for ever.
-func letter(e Event, body []byte, reason string) Event {
+func letter(o origin, e Event, body []byte, reason string) Event {
 	readable := e.Context != nil && e.Validate() == nil
 	if readable {
 		c := e.Clone()
-		explain(&c, reason)
+		o.explain(&c, reason, o.others())
 		fault := refusedFor(c)
 		if fault == "" {
 			return c
 		}
 		reason = plain(reason, 300) + "; only the body is kept, since " + fault
 	}
-	c := New("unreadable", TypeUnreadable, "receiver", "")
+	if len(body) > keptBody {
+		reason = plain(reason, 400) + fmt.Sprintf("; the first %d of %d bytes are kept", keptBody, len(body))
+	}
+	c := New(o.id(body), TypeUnreadable, "receiver", "")
 	_ = c.SetData("application/octet-stream", body[:min(len(body), keptBody)]) // bytes are always taken
-	explain(&c, reason)
+	o.explain(&c, reason, o.attributes)
 	if readable {
-		c.SetExtension("originalid", plain(e.ID(), 200))
-		c.SetExtension("originaltype", plain(e.Type(), 200))
+		c.SetExtension(LetterOriginalID, plain(e.ID(), 200))
+		c.SetExtension(LetterOriginalType, plain(e.Type(), 200))
+	}
+	if o.published != "" {
+		c.SetExtension(LetterPublished, o.published)
 	}
 	return c
 }
 
-func explain(c *Event, reason string) {
-	c.SetExtension("deadletterclass", string(Poison))
-	c.SetExtension("deadletterreason", plain(reason, 500))
+// explain says why and by whom. What the original claims of that itself is forgotten.
+func (o origin) explain(c *Event, reason string, attributes map[string]string) {
+	for name, v := range map[string]string{
+		LetterClass: string(Poison), LetterReason: plain(reason, 500), LetterService: o.service, LetterMessage: o.message,
+		LetterSubscription: o.subscription, LetterAttributes: attributesText(attributes), LetterOriginalID: "", LetterOriginalType: "",
+	} {
+		if v == "" {
+			c.SetExtension(name, nil)
+		} else {
+			c.SetExtension(name, v)
+		}
+	}
 }
 
 // refusedFor says why Pub/Sub would refuse the event as a message, "" if it would not. A control character it would
 // take, but no push could carry it on as a header.
 func refusedFor(e Event) string {
-	a := map[string]string{
-		"specversion": e.SpecVersion(), "id": e.ID(), "source": e.Source(), "type": e.Type(), "subject": e.Subject(),
-		"time": e.Time().Format(time.RFC3339Nano), "dataschema": e.DataSchema(), "datacontenttype": e.DataContentType(),
-	}
-	for name, v := range e.Extensions() {
-		a[name] = fmt.Sprint(v)
-	}
+	a := Attributes(e)
 	if len(a) > maxAttributes {
 		return fmt.Sprintf("it has %d attributes and Pub/Sub takes %d", len(a), maxAttributes)
 	}
-	for _, name := range slices.Sorted(maps.Keys(a)) {
-		switch v := a[name]; {
-		case len("ce-"+name) > maxKey:
-			return fmt.Sprintf("the name of attribute %.40s… has %d bytes and Pub/Sub takes %d", name, len("ce-"+name), maxKey)
+	for _, k := range slices.Sorted(maps.Keys(a)) {
+		name := strings.TrimPrefix(k, "ce-")
+		switch v := a[k]; {
+		case len(k) > maxKey:
+			return fmt.Sprintf("the name of attribute %.40s… has %d bytes and Pub/Sub takes %d", name, len(k), maxKey)
 		case len(v) > maxValue:
 			return fmt.Sprintf("attribute %s has %d bytes and Pub/Sub takes %d", name, len(v), maxValue)
 		case !utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl):

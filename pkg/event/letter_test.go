@@ -1,12 +1,16 @@
 package event_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/agenttrader/agenttrader/pkg/event"
@@ -14,19 +18,7 @@ import (
 
 // sendable says what Pub/Sub would refuse an event for, as gcp.Message makes a message of it.
 func sendable(e event.Event) error {
-	a := map[string]string{"ce-specversion": e.SpecVersion(), "ce-id": e.ID(), "ce-source": e.Source(), "ce-type": e.Type(), "Content-Type": e.DataContentType()}
-	if e.Subject() != "" {
-		a["ce-subject"] = e.Subject()
-	}
-	if !e.Time().IsZero() {
-		a["ce-time"] = e.Time().UTC().Format(time.RFC3339Nano)
-	}
-	for name, v := range e.Extensions() {
-		if t, ok := v.(time.Time); ok {
-			v = t.UTC().Format(time.RFC3339Nano)
-		}
-		a["ce-"+name] = fmt.Sprint(v)
-	}
+	a := event.Attributes(e)
 	errs := []error{e.Validate()}
 	if len(a) > 100 {
 		errs = append(errs, fmt.Errorf("%d attributes", len(a)))
@@ -65,7 +57,7 @@ func TestDeadLetterIsAlwaysTaken(t *testing.T) {
 		"source":                         {header: []string{"Ce-Source", x(1025)}, says: "attribute source has"},
 		"a source that grows":            {header: []string{"Ce-Source", strings.Repeat("é", 400)}, says: "attribute source has 2400"},
 		"subject":                        {header: []string{"Ce-Subject", x(1025)}, says: "attribute subject has"},
-		"content type":                   {header: []string{"Content-Type", "text/plain; x=" + x(1025)}, says: "attribute datacontenttype has"},
+		"content type":                   {header: []string{"Content-Type", "text/plain; x=" + x(1025)}, says: "attribute Content-Type has"},
 		"schema":                         {header: []string{"Ce-Dataschema", "https://x/" + x(1025)}, says: "attribute dataschema has"},
 		"extension":                      {header: []string{"Ce-Trace", x(1025)}, says: "attribute trace has"},
 		"a name as long as may be":       {header: []string{"Ce-" + x(253), "1"}, whole: true},
@@ -103,5 +95,102 @@ func TestDeadLetterIsAlwaysTaken(t *testing.T) {
 				t.Errorf("extensions %v: want the id of what was left out, and only then", e.Extensions())
 			}
 		})
+	}
+}
+
+// A letter says what came, by which message, and who buried it; never a token.
+func TestDeadLetterTellsWhereItCameFrom(t *testing.T) {
+	const message, sub, at = "2070443601311540", "projects/p/subscriptions/s", "2026-11-24T09:30:00.789Z"
+	pushed := func(kv ...string) http.Header {
+		return with(headers(), append([]string{"X-Goog-Pubsub-Message-Id", message, "X-Goog-Pubsub-Subscription-Name", sub,
+			"X-Goog-Pubsub-Publish-Time", at, "Authorization", "Bearer canary", "X-Serverless-Authorization", "canary", "Cookie", "canary",
+			"Api_key", "canary", "User-Agent", "APIs-Google", "Team", "a\"b"}, kv...)...)
+	}
+	bare := func(kv ...string) http.Header {
+		h := pushed(kv...)
+		for _, k := range []string{"Ce-Specversion", "Ce-Id", "Ce-Type", "Ce-Source"} {
+			h.Del(k)
+		}
+		return with(h, kv...)
+	}
+	usual := map[string]string{event.LetterMessage: message, event.LetterSubscription: sub, event.LetterPublished: at, event.LetterAttributes: `{"Team":"a\"b"}`}
+	but := func(kv ...string) map[string]string {
+		m := maps.Clone(usual)
+		for i := 0; i < len(kv); i += 2 {
+			m[kv[i]] = kv[i+1]
+		}
+		return m
+	}
+	for name, c := range map[string]struct {
+		header http.Header
+		body   string
+		id     string
+		want   map[string]string
+	}{
+		"an event":                      {header: pushed(), id: "1", want: usual},
+		"one that lies of itself":       {header: pushed("Ce-Deadlettermessage", "x", "Ce-Deadletterservice", "x", "Ce-Originalid", "x", "Ce-Publishtime", "1990-01-01T00:00:00Z"), id: "1", want: usual},
+		"one that no topic takes":       {header: pushed("Ce-Id", strings.Repeat("x", 2000)), id: "unreadable/" + message, want: but(event.LetterAttributes, "{\"Ce-Id\":\"")},
+		"unreadable":                    {header: bare("Content-Type", "text/plain"), id: "unreadable/" + message, want: but(event.LetterAttributes, `{"Content-Type":"text/plain","Team":"a\"b"}`)},
+		"half an event":                 {header: bare("Ce-Type", "t"), id: "unreadable/" + message, want: but(event.LetterAttributes, `"Ce-Type":"t"`)},
+		"without Pub/Sub":               {header: http.Header{"Content-Type": {"text/plain"}}, id: "unreadable/sha256-", want: but(event.LetterMessage, "", event.LetterSubscription, "", event.LetterPublished, "", event.LetterAttributes, `{"Content-Type":"text/plain"}`)},
+		"wrapped":                       {header: http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer canary"}}, body: wrap(object{"Team": "a\"b", "token": "canary"}, nil, "{}"), id: "20261124T0930Z/u", want: usual},
+		"wrapped, unreadable":           {header: http.Header{"Content-Type": {"application/json"}}, body: wrap(object{"ce-id": nil, "ce-type": nil, "Team": "a\"b", "token": "canary"}, nil, "{}"), id: "unreadable/" + message, want: but(event.LetterAttributes, `"Team":"a\"b"`)},
+		"wrapped, odd":                  {header: http.Header{"Content-Type": {"application/json"}}, body: wrap(nil, object{"publishTime": 7, "messageId": 7, "attributes": 7}, "{}"), id: "unreadable/" + message, want: but(event.LetterAttributes, "")},
+		"wrapped, noise":                {header: http.Header{"Content-Type": {"application/json"}}, body: "{", id: "unreadable/sha256-", want: but(event.LetterMessage, "", event.LetterSubscription, "", event.LetterPublished, "", event.LetterAttributes, `{"Content-Type":"application/json"}`)},
+		"hostile words of the metadata": {header: bare("X-Goog-Pubsub-Message-Id", "a\x00\xff"+strings.Repeat("x", 5000), "X-Goog-Pubsub-Publish-Time", "now"), id: "unreadable/a ", want: but(event.LetterMessage, "a ", event.LetterPublished, "", event.LetterAttributes, `"Team"`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &letters{}
+			r := &event.Receiver{Service: "syncer", DeadLetters: l, Log: slog.New(slog.DiscardHandler), Handle: func(context.Context, event.Event) error { return event.Reject(errors.New("no")) }}
+			req := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(c.body))
+			req.Header = c.header
+			r.ServeHTTP(httptest.NewRecorder(), req)
+			if len(l.got) != 1 || sendable(l.got[0]) != nil {
+				t.Fatalf("letters %v: want one that Pub/Sub takes", l.got)
+			}
+			a := event.Attributes(l.got[0])
+			if !strings.HasPrefix(a["ce-id"], c.id) || a["ce-"+event.LetterService] != "syncer" {
+				t.Errorf("id %q, buried by %q; want %q…, syncer", a["ce-id"], a["ce-"+event.LetterService], c.id)
+			}
+			for k, want := range c.want {
+				if got := a["ce-"+k]; !strings.Contains(got, want) || (want == "") != (got == "") {
+					t.Errorf("%s = %q, want %q", k, got, want)
+				}
+			}
+			if s := fmt.Sprint(a); strings.Contains(s, "canary") {
+				t.Errorf("a token in the letter: %s", s)
+			}
+		})
+	}
+}
+
+// A second delivery of the same unreadable request is the same letter; another request is another.
+func TestUnreadableIDs(t *testing.T) {
+	id := func(body, team string) string {
+		_, _, dead := push(http.Header{"Team": {team}}, strings.NewReader(body), nil)
+		return dead[0].ID()
+	}
+	if a, b := id("x", "a"), id("x", "a"); a != b {
+		t.Errorf("the same request is %s and %s", a, b)
+	}
+	if a, b, c := id("x", "a"), id("y", "a"), id("x", "b"); a == b || a == c || b == c {
+		t.Errorf("three requests are %s, %s, %s", a, b, c)
+	}
+}
+
+// However many attributes there are and whatever is in them, they fit into one attribute, as JSON.
+func TestDeadLetterAttributesAreBounded(t *testing.T) {
+	h := http.Header{}
+	for i := range 90 {
+		h[fmt.Sprintf("A%d\xff\"", i)] = []string{strings.Repeat("\u2028\x00\xff", 300)}
+	}
+	_, _, dead := push(h, strings.NewReader(""), nil)
+	var m map[string]string
+	text, _ := dead[0].Extensions()[event.LetterAttributes].(string)
+	if err := json.Unmarshal([]byte(text), &m); err != nil || len(m) < 2 || m["…"] == "" {
+		t.Errorf("%v: %q", err, text)
+	}
+	if err := sendable(dead[0]); err != nil {
+		t.Error(err)
 	}
 }

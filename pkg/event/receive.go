@@ -15,6 +15,7 @@ const MaxBody = 1 << 20
 
 // Receiver is the front door of a service: it decodes, hands to the handler, and answers.
 type Receiver struct {
+	Service     string // its name, for the dead letters
 	Handle      Handler
 	DeadLetters Publisher // where copies of what can't be understood go
 	Log         *slog.Logger
@@ -27,7 +28,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "events come as POST", http.StatusMethodNotAllowed)
 		return
 	}
-	body, err := read(w, req)
+	body, err := readBody(w, req)
 	var e Event
 	if err == nil {
 		e, err = decode(req.Context(), req.Header, body)
@@ -36,7 +37,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		err = r.call(req.Context(), e)
 	}
 	if ClassOf(err) == Poison {
-		err = r.bury(req.Context(), e, body, err)
+		err = r.bury(req.Context(), req.Header, e, body, err)
 	}
 	switch ClassOf(err) {
 	case Done:
@@ -59,8 +60,8 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// read is the body. One that is too long can never be taken; one that was cut off comes again.
-func read(w http.ResponseWriter, req *http.Request) ([]byte, error) {
+// readBody is the body. One that is too long can never be taken; one that was cut off comes again.
+func readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
 	limit := int64(MaxBody)
 	if wrapped(req.Header) {
 		limit = maxWire

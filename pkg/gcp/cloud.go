@@ -103,8 +103,29 @@ func (c *Cloud) Firestore(ctx context.Context) (*Firestore, error) {
 	return NewFirestore(client), nil
 }
 
-// Publisher sends to the project's topic with this id.
+// Publisher sends to the project's topic with this id, or to the one with this full name.
 func (c *Cloud) Publisher(ctx context.Context, topic string) (*Publisher, error) {
+	client, err := c.pubsub(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := NewPublisher(client, topic)
+	c.closers = append(c.closers, func() error { p.Stop(); return nil })
+	return p, nil
+}
+
+// Letters reads the dead letters that the project's subscription with this id holds.
+func (c *Cloud) Letters(ctx context.Context, subscription string) (*Letters, error) {
+	client, err := c.pubsub(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := NewLetters(client, subscription)
+	c.closers = append(c.closers, l.Close)
+	return l, nil
+}
+
+func (c *Cloud) pubsub(ctx context.Context) (*pubsub.Client, error) {
 	if c.topics == nil {
 		client, err := pubsub.NewClient(ctx, c.cfg.ProjectID(), pooled("PUBSUB_EMULATOR_HOST")...)
 		if err != nil {
@@ -113,9 +134,7 @@ func (c *Cloud) Publisher(ctx context.Context, topic string) (*Publisher, error)
 		c.topics = client
 		c.closers = append(c.closers, client.Close)
 	}
-	p := NewPublisher(c.topics, topic)
-	c.closers = append(c.closers, func() error { p.Stop(); return nil })
-	return p, nil
+	return c.topics, nil
 }
 
 // Vault is the project's Secret Manager.

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
-	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/agenttrader/agenttrader/pkg/event"
 )
 
 // Batching of the client: larger than its default of 100 messages, since a page of sync requests comes at once, and
@@ -61,30 +62,7 @@ func (p *Publisher) Publish(ctx context.Context, events ...event.Event) error {
 // Stop sends what is waiting, and ends the publisher.
 func (p *Publisher) Stop() { p.topic.Stop() }
 
-// Message is the event as a Pub/Sub message: a push subscription with payload unwrapping and metadata turns it into
-// a binary-mode CloudEvent over HTTP. (The CloudEvents SDK's own binding is on the client's former major version.)
+// Message is the event as a Pub/Sub message. (The CloudEvents SDK's own binding is on the client's former major version.)
 func Message(e event.Event) *pubsub.Message {
-	a := map[string]string{"ce-specversion": e.SpecVersion(), "ce-id": e.ID(), "ce-source": e.Source(), "ce-type": e.Type()}
-	if s := e.Subject(); s != "" {
-		a["ce-subject"] = s
-	}
-	if t := e.Time(); !t.IsZero() {
-		a["ce-time"] = t.UTC().Format(time.RFC3339Nano)
-	}
-	if s := e.DataSchema(); s != "" {
-		a["ce-dataschema"] = s
-	}
-	for name, v := range e.Extensions() {
-		if t, ok := v.(time.Time); ok {
-			v = t.UTC().Format(time.RFC3339Nano)
-		}
-		a["ce-"+name] = fmt.Sprint(v)
-	}
-	if len(e.Data()) > 0 {
-		a["Content-Type"] = event.ApplicationJSON
-		if t := e.DataContentType(); t != "" {
-			a["Content-Type"] = t
-		}
-	}
-	return &pubsub.Message{Data: e.Data(), Attributes: a}
+	return &pubsub.Message{Data: e.Data(), Attributes: event.Attributes(e)}
 }

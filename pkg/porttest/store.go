@@ -24,6 +24,7 @@ import (
 type Stores interface {
 	user.Lister
 	user.Keys
+	user.Finder
 	account.Store
 	strategy.Store
 	signal.Book
@@ -38,7 +39,7 @@ type Stores interface {
 func Store(t *testing.T, open func(t *testing.T) (s Stores, signals func(uid string) []map[string]any)) {
 	type test func(*testing.T, Stores, func(string) []map[string]any)
 	for name, test := range map[string]test{
-		"users in pages": storeUsers, "strategies": storeStrategies, "snapshot": storeSnapshot,
+		"users in pages": storeUsers, "one user": storeUser, "strategies": storeStrategies, "snapshot": storeSnapshot,
 		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "key versions": storeKeys, "health": storeHealth, "health race": storeHealthRace, "ledger": storeLedger, "ledger race": storeLedgerRace,
 		"signals once": storeSignals, "signals supersede": storeSupersede, "signals outdated": storeOutdated, "signals race": storeSignalRace,
 	} {
@@ -68,6 +69,21 @@ func storeUsers(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	}
 	if len(got) != 7 || got[3].Status != user.Paused || got[4].Status != user.Active || got[0].CadenceMinutes != 1 || got[5].CadenceMinutes != 5 || got[1].BrokerEnv != "paper" || got[1].KeyVersion != "3" {
 		t.Errorf("users = %+v", got)
+	}
+}
+
+func storeUser(t *testing.T, s Stores, _ func(string) []map[string]any) {
+	want := user.User{ID: "u", Status: user.Paused, CadenceMinutes: 5, BrokerEnv: "live", KeyVersion: "3", TenantID: "t"}
+	must(t, s.PutUser(t.Context(), want))
+	got, err := s.User(t.Context(), "u")
+	must(t, err)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("user (-want +got):\n%s", d)
+	}
+	for _, id := range []string{"nobody", "", "a/b", "..", "u/alpacaAccounts/snapshot"} {
+		if _, err := s.User(t.Context(), id); !errors.Is(err, user.ErrNotFound) {
+			t.Errorf("user %q: %v, want ErrNotFound", id, err)
+		}
 	}
 }
 

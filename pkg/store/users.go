@@ -29,6 +29,21 @@ func (s *Store) Users(ctx context.Context, after string, limit int) (user.Page, 
 	return p, nil
 }
 
+// User implements user.Finder.
+func (s *Store) User(ctx context.Context, id string) (user.User, error) {
+	if err := user.CheckID(id); err != nil {
+		return user.User{}, fmt.Errorf("%w: %w", user.ErrNotFound, err)
+	}
+	d, err := s.db.Get(ctx, UserPath(id))
+	if errors.Is(err, document.ErrNotFound) {
+		return user.User{}, fmt.Errorf("user %s: %w", id, user.ErrNotFound)
+	}
+	if err != nil {
+		return user.User{}, err
+	}
+	return parseUser(d), nil
+}
+
 // PutUser writes a user's document. It is for seeding and tests; onboarding comes with the console and the CLI.
 func (s *Store) PutUser(ctx context.Context, u user.User) error {
 	return s.db.Set(ctx, UserPath(u.ID), present(document.Fields{

@@ -52,6 +52,15 @@ type Keys interface {
 	RaiseKeyVersion(ctx context.Context, userID, version string) error
 }
 
+// ErrNotFound: there is no such user.
+var ErrNotFound = errors.New("no such user")
+
+// Finder finds one user.
+type Finder interface {
+	// User returns a user of any status, or ErrNotFound.
+	User(ctx context.Context, id string) (User, error)
+}
+
 var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 
 // CheckID says what is wrong with a user id, if anything is. It is part of a document's path and of a secret's

@@ -94,7 +94,7 @@ func (p *platform) fault(_ context.Context, userID string, err error) {
 
 // listen serves a handler of events on a port of its own.
 func (p *platform) listen(ctx context.Context, name string, h event.Handler) (url string, err error) {
-	var door http.Handler = &event.Receiver{Handle: h, DeadLetters: p.dead, Log: p.log.With("service", name)}
+	var door http.Handler = &event.Receiver{Service: name, Handle: h, DeadLetters: p.dead, Log: p.log.With("service", name)}
 	if p.opts.chaos != nil {
 		door = p.opts.chaos.answers(door)
 	}

@@ -55,5 +55,5 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	return serve.Events(ctx, http, &event.Receiver{Handle: service.Handle, DeadLetters: dead, Log: log})
+	return serve.Events(ctx, http, &event.Receiver{Service: "syncer", Handle: service.Handle, DeadLetters: dead, Log: log})
 }
