@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -212,7 +213,7 @@ func (c *chaos) invariants(run Report) []Invariant {
 	defer c.mu.Unlock()
 	over := func(n, most int) int { return max(0, n-most) }
 	list := []Invariant{
-		{"no request is lost", run.Lost, fmt.Sprintf("%d requests", run.Published)},
+		{"no request is lost", run.Lost, strings.Join(append([]string{fmt.Sprintf("%d requests", run.Published)}, run.verdict.Findings()...), "; ")},
 		{"no signal twice", run.SignalsDuplicate, fmt.Sprintf("%d signals, %d denials", run.Signals, run.Denials)},
 		{"seq and observed_at never go back", run.Regressed, fmt.Sprintf("%d syncs", run.Synced)},
 		{"fresh again two ticks after a fault of the platform", c.late, fmt.Sprintf("%d checks of all users who are well", c.checks)},

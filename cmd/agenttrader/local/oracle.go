@@ -32,6 +32,9 @@ type oracle struct {
 	buried  int               // ticks and changes that ran out of attempts
 }
 
+// lateTick is how many ticks later one may still be published: the fanout drops those that are older than two minutes.
+const lateTick = 3
+
 // wait is a time in which a user is not asked for.
 type wait struct {
 	after tick.Tick
@@ -113,8 +116,9 @@ func (o *oracle) settleTicks(before tick.Tick) {
 	}
 }
 
+// excused: the user waits, or a tick that was delivered late found a later one's attempt.
 func (o *oracle) excused(uid string, t tick.Tick) bool {
-	return slices.ContainsFunc(o.waits[uid], func(w wait) bool { return w.after < t && w.until.After(t.Time()) })
+	return slices.ContainsFunc(o.waits[uid], func(w wait) bool { return w.after < t+lateTick && w.until.After(t.Time()) })
 }
 
 // publishing takes a request into the journal.
