@@ -3,7 +3,7 @@ GOLANGCI ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 MODULES  := pkg services/fanout services/syncer services/signaler cmd/agenttrader
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check build up lint fmt alone
+.PHONY: help run test check build up chaos lint fmt alone
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ build: ## all binaries, into bin/
 
 up: build ## the three services as processes, on the Firestore emulator, for 2 ticks
 	bin/agenttrader up --ticks 2
+
+chaos: ## the platform under fire: 500 users, 20 ticks, two minutes; then what must hold all the same
+	go run ./cmd/agenttrader chaos
 
 check: fmt lint alone test ## what must pass before a commit
 

@@ -18,7 +18,7 @@ import (
 
 func localCommand() *cobra.Command {
 	var opts local.Options
-	var latency, duplicate, logLevel string
+	var latency, duplicate, reorder, logLevel string
 	var faults []string
 	var asJSON bool
 	c := &cobra.Command{
@@ -53,6 +53,9 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 			if opts.Duplicate, err = local.ParseShare(duplicate); err != nil {
 				return fmt.Errorf("--duplicate: %w", err)
 			}
+			if opts.Reorder, err = local.ParseShare(reorder); err != nil {
+				return fmt.Errorf("--reorder: %w", err)
+			}
 			log, err := logger(c.ErrOrStderr(), logLevel)
 			if err != nil {
 				return err
@@ -68,6 +71,7 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 	f.StringVar(&latency, "broker-latency", "20ms~80ms", "the simulated broker's latency: 50ms, 20ms..80ms (uniform) or 50ms~200ms (log-normal: median, p99)")
 	f.StringArrayVar(&faults, "fault", nil, "a fault of the simulated broker, by share of the keys or by key: 401=2%, hang=PKSIM0000007 (repeatable)")
 	f.StringVar(&duplicate, "duplicate", "0%", "share of all events that is delivered twice")
+	f.StringVar(&reorder, "reorder", "0%", "share of all events that is held back, and so comes after later ones")
 	f.StringVar(&opts.Firestore, "firestore", local.Memory, `where the documents are: "memory", or "emulator" for the official one (of the gcloud SDK; needs Java), driven by its own change events`)
 	f.StringVar(&opts.AlpacaURL, "alpaca-url", "", "a server that speaks Alpaca's trading API, in place of the simulator")
 	f.StringVar(&opts.DataURL, "alpaca-data-url", "", "a server that speaks Alpaca's market-data API; it is given the first user's keys")

@@ -21,7 +21,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	c.AddCommand(localCommand(), upCommand(), simBrokerCommand(), dlq.Command(), versionCommand())
+	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), dlq.Command(), versionCommand())
 	return c
 }
 

@@ -16,7 +16,7 @@ import (
 
 func upCommand() *cobra.Command {
 	opts := local.Options{Interval: time.Minute, Firestore: local.Emulator}
-	var latency, duplicate, logLevel string
+	var latency, duplicate, reorder, logLevel string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "up",
@@ -36,6 +36,9 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 			if opts.Duplicate, err = local.ParseShare(duplicate); err != nil {
 				return fmt.Errorf("--duplicate: %w", err)
 			}
+			if opts.Reorder, err = local.ParseShare(reorder); err != nil {
+				return fmt.Errorf("--reorder: %w", err)
+			}
 			log, err := logger(c.ErrOrStderr(), logLevel)
 			if err != nil {
 				return err
@@ -54,6 +57,7 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 	f.StringVar(&opts.Strategy, "strategy", strategy.KindRebalance, `the users' strategy: a kind, "all" or "none"`)
 	f.StringVar(&latency, "broker-latency", "20ms~80ms", "the simulated broker's latency: 50ms, 20ms..80ms (uniform) or 50ms~200ms (log-normal: median, p99)")
 	f.StringVar(&duplicate, "duplicate", "0%", "share of all events that is delivered twice")
+	f.StringVar(&reorder, "reorder", "0%", "share of all events that is held back, and so comes after later ones")
 	f.Uint64Var(&opts.Seed, "seed", 1, "makes the simulated accounts and prices")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object at the end, and nothing else, on standard output")
 	f.StringVar(&logLevel, "log-level", slog.LevelWarn.String(), "debug, info, warn or error, of the services too, on standard error")

@@ -4,11 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -17,66 +22,190 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/gcp/emulator"
 )
 
-// Three processes; the syncer is killed in the middle of its work and a new one is started. Nothing is lost, nothing
-// happens twice.
-func TestUpSurvivesKilledSyncer(t *testing.T) {
+// Three processes; one is killed in the middle of its work and started again. Nothing is lost, nothing happens twice.
+func TestUpSurvivesKills(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds all binaries: left out with -short")
 	}
 	emulator.Require(t)
 	const users = 200
-	dir := t.TempDir()
+	dir := binaries(t)
+	for _, name := range []string{"syncer", "signaler", "fanout"} {
+		t.Run(name, func(t *testing.T) {
+			var killed atomic.Int64
+			u := startUp(t, dir, "--users", fmt.Sprint(users), "--ticks", "1", "--broker-latency", "300ms..1500ms", "--duplicate", "20%", "--json")
+			if name == "fanout" { // in the middle of its page: it holds the tick for 20 s
+				killed.Store(u.killOften(t, name))
+			} else {
+				killed.Store(killInTheMiddle(t, u.firestore, u.pid(name)))
+			}
+			err := u.wait()
+			var r map[string]any
+			if e := json.Unmarshal(u.stdout.Bytes(), &r); e != nil {
+				t.Fatalf("no report: %v (%v)\n%s%s", e, err, u.stdout.Bytes(), u.log())
+			}
+			if n := killed.Load(); name != "fanout" && (n < 5 || n >= users) {
+				t.Fatalf("the %s was killed after %d of %d snapshots: not in the middle", name, n, users)
+			}
+			if !strings.Contains(u.log(), "service ended and is started again") {
+				t.Errorf("nobody started the %s again:\n%s", name, u.log())
+			}
+			for field, want := range map[string]float64{
+				"published": users, "synced": users, "lost": 0, "signals_duplicate": 0, "requests_duplicate": 0, "snapshots_regressed": 0, "dead_lettered": 0,
+			} {
+				if r[field] != want {
+					t.Errorf("%s = %v, want %v", field, r[field], want)
+				}
+			}
+			if err != nil || r["signals"] == 0.0 {
+				t.Errorf("%v; report %s", err, u.stdout.Bytes())
+			}
+		})
+	}
+}
+
+// However `up` ends, nothing of it stays behind.
+func TestUpLeavesNothingBehind(t *testing.T) {
+	if testing.Short() || runtime.GOOS != "linux" {
+		t.Skip("builds all binaries, and reads /proc")
+	}
+	emulator.Require(t)
+	u := startUp(t, binaries(t), "--users", "5", "--ticks", "0")
+	pids := []int{u.pid("syncer"), u.pid("fanout"), u.pid("signaler")}
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", u.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		children, err := os.ReadFile(task)
+		if err != nil {
+			continue // the thread ended
+		}
+		for _, pid := range strings.Fields(string(children)) {
+			n, _ := strconv.Atoi(pid)
+			pids = append(pids, n)
+		}
+	}
+	if len(pids) < 7 { // the three of them twice, and Java
+		t.Fatalf("children are %v: Java is not among them", pids)
+	}
+	if err := u.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = u.wait()
+	for _, pid := range pids {
+		gone := false
+		for range 500 {
+			if gone = errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); gone {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if !gone {
+			t.Errorf("process %d outlived it", pid)
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// binaries builds all four.
+func binaries(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
 	prefix := "github.com/agenttrader/agenttrader/"
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir, prefix+"cmd/agenttrader",
 		prefix+"services/fanout/cmd/fanout", prefix+"services/syncer/cmd/syncer", prefix+"services/signaler/cmd/signaler")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	up := exec.CommandContext(t.Context(), dir+"/agenttrader", "up", "--users", fmt.Sprint(users), "--ticks", "1",
-		"--broker-latency", "300ms..1500ms", "--duplicate", "20%", "--json")
-	up.Cancel = func() error { return up.Process.Signal(syscall.SIGTERM) }
-	var stdout bytes.Buffer
-	up.Stdout = &stdout
-	stderr, err := up.StderrPipe()
+	return dir
+}
+
+// upRun is a running `agenttrader up`.
+type upRun struct {
+	cmd       *exec.Cmd
+	stdout    bytes.Buffer
+	firestore string
+	read      chan struct{} // all of its log
+
+	mu    sync.Mutex
+	lines strings.Builder
+	pids  map[string]int
+}
+
+// startUp returns when all services are up.
+func startUp(t *testing.T, dir string, args ...string) *upRun {
+	t.Helper()
+	u := &upRun{cmd: exec.CommandContext(t.Context(), dir+"/agenttrader", append([]string{"up"}, args...)...), pids: map[string]int{}, read: make(chan struct{})}
+	u.cmd.Cancel = func() error { return u.cmd.Process.Signal(syscall.SIGTERM) }
+	u.cmd.Stdout = &u.stdout
+	stderr, err := u.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := up.Start(); err != nil {
+	if err := u.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var written atomic.Int64 // snapshots when the syncer was killed
-	var syncer int
-	var log strings.Builder
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		line := lines.Text()
-		log.WriteString(line + "\n")
-		var address string
-		_, _ = fmt.Sscanf(line, "syncer %s pid %d", &address, &syncer)
-		if n, _ := fmt.Sscanf(line, "firestore %s", &address); n == 1 {
-			go func() { written.Store(killInTheMiddle(t, address, syncer)) }()
+	up := make(chan string, 1)
+	go func() {
+		defer close(u.read)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			u.line(lines.Text(), up)
 		}
+	}()
+	select {
+	case u.firestore = <-up:
+	case <-u.read:
+		t.Fatalf("up did not come up:\n%s", u.log())
 	}
-	err = up.Wait()
-	var r map[string]any
-	if e := json.Unmarshal(stdout.Bytes(), &r); e != nil {
-		t.Fatalf("no report: %v (%v)\n%s%s", e, err, stdout.Bytes(), log.String())
+	return u
+}
+
+func (u *upRun) line(line string, up chan<- string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.lines.WriteString(line + "\n")
+	var name, address string
+	var pid int
+	if n, _ := fmt.Sscanf(line, "%s %s pid %d", &name, &address, &pid); n == 3 {
+		u.pids[name] = pid
 	}
-	if n := written.Load(); n < 5 || n >= users {
-		t.Fatalf("the syncer was killed after %d of %d snapshots: not in the middle", n, users)
+	if n, _ := fmt.Sscanf(line, "firestore %s", &address); n == 1 {
+		up <- address
 	}
-	if !strings.Contains(log.String(), "service ended and is started again") {
-		t.Errorf("nobody started the syncer again:\n%s", log.String())
-	}
-	for field, want := range map[string]float64{
-		"published": users, "synced": users, "lost": 0, "signals_duplicate": 0, "requests_duplicate": 0, "snapshots_regressed": 0, "dead_lettered": 0,
-	} {
-		if r[field] != want {
-			t.Errorf("%s = %v, want %v", field, r[field], want)
+}
+
+func (u *upRun) pid(name string) int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.pids[name]
+}
+
+func (u *upRun) log() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.lines.String()
+}
+
+func (u *upRun) wait() error {
+	<-u.read
+	return u.cmd.Wait()
+}
+
+// killOften kills a service whenever it is there, for a second; it says how often.
+func (u *upRun) killOften(t *testing.T, name string) (n int64) {
+	for range 100 {
+		pids, err := exec.CommandContext(t.Context(), "pgrep", "-P", strconv.Itoa(u.cmd.Process.Pid), name).Output()
+		if err == nil {
+			for _, pid := range strings.Fields(string(pids)) {
+				if id, err := strconv.Atoi(pid); err == nil && syscall.Kill(id, syscall.SIGKILL) == nil {
+					n++
+				}
+			}
 		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	if err != nil || r["signals"] == 0.0 {
-		t.Errorf("%v; report %s", err, stdout.Bytes())
-	}
+	return n
 }
 
 // killInTheMiddle waits for the first snapshots, kills, and says how many there were.

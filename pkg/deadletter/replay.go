@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
@@ -119,7 +120,7 @@ func (r *Replayer) fresh(ctx context.Context, id string) (e event.Event, refusal
 	case u.Status != user.Active:
 		return e, fmt.Sprintf("user %s is not active (status %.40q): drop the letter, or make the user active first", id, u.Status), nil
 	}
-	if e, err = event.NewSyncRequest(tick.Of(r.Now()), u); err != nil {
+	if e, err = event.NewSyncRequest(tick.Of(r.Now()), u, health.Health{}); err != nil {
 		return e, "", fmt.Errorf("sync request of user %s: %w", id, err)
 	}
 	if _, _, err := event.ParseSyncRequest(e); err != nil { // it would come back here

@@ -42,7 +42,10 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch ClassOf(err) {
 	case Done:
 		w.WriteHeader(http.StatusNoContent)
-	case Settled, Dropped:
+	case Settled: // what changed by it is in the user's health, and logged there: a line each minute would say nothing new
+		r.Log.LogAttrs(req.Context(), slog.LevelDebug, err.Error(), attrs(e, err)...)
+		w.WriteHeader(http.StatusNoContent)
+	case Dropped:
 		r.Log.LogAttrs(req.Context(), slog.LevelInfo, err.Error(), attrs(e, err)...)
 		w.WriteHeader(http.StatusNoContent)
 	case Poison:

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
@@ -123,7 +124,7 @@ func TestPublishTime(t *testing.T) {
 
 func TestSyncRequest(t *testing.T) {
 	tk := tick.Of(time.Date(2026, 11, 24, 9, 30, 0, 0, time.UTC))
-	e, err := event.NewSyncRequest(tk, user.User{ID: "u", BrokerEnv: "paper", CadenceMinutes: 5, KeyVersion: "7"})
+	e, err := event.NewSyncRequest(tk, user.User{ID: "u", BrokerEnv: "paper", CadenceMinutes: 5, KeyVersion: "7"}, health.Health{})
 	if err != nil {
 		t.Fatal(err)
 	}

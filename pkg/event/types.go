@@ -7,6 +7,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
@@ -17,6 +18,7 @@ const (
 	TypeSyncRequest = "com.agenttrader.sync.requested.v1"
 	TypeUnreadable  = "com.agenttrader.unreadable.v1" // a dead letter that was no CloudEvent
 	TypeDocument    = "google.cloud.firestore.document.v1.written"
+	TypeMessage     = "google.cloud.pubsub.topic.v1.messagePublished" // Eventarc's, of a topic: Secret Manager's notifications
 )
 
 // New makes an event of ours.
@@ -40,15 +42,20 @@ type SyncRequest struct {
 	BrokerEnv      string `json:"broker_env"`
 	KeyVersion     string `json:"key_version,omitempty"`
 	TraceParent    string `json:"-"` // W3C trace context, from the event's traceparent extension
+
+	// Health is the user's state before this sync; absent where it is well, so that a sync that goes well reads and
+	// writes no health.
+	Health health.State `json:"health,omitempty"`
 }
 
 // NewSyncRequest is the request for a user at a tick, as an event with the id {tick}/{uid}.
-func NewSyncRequest(t tick.Tick, u user.User) (Event, error) {
+func NewSyncRequest(t tick.Tick, u user.User, h health.Health) (Event, error) {
 	e := New(t.String()+"/"+u.ID, TypeSyncRequest, "fanout", "users/"+u.ID)
-	err := e.SetData(event.ApplicationJSON, SyncRequest{
-		UserID: u.ID, Tick: t.String(), CadenceMinutes: u.CadenceMinutes, BrokerEnv: u.BrokerEnv, KeyVersion: u.KeyVersion,
-	})
-	return e, err
+	r := SyncRequest{UserID: u.ID, Tick: t.String(), CadenceMinutes: u.CadenceMinutes, BrokerEnv: u.BrokerEnv, KeyVersion: u.KeyVersion}
+	if h.Failing() {
+		r.Health = h.State
+	}
+	return e, e.SetData(event.ApplicationJSON, r)
 }
 
 // ParseSyncRequest reads a request; its error is a Reject.

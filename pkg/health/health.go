@@ -126,6 +126,12 @@ func probeAfter(failures int) time.Duration {
 	return min(wait, lastProbe)
 }
 
+// Awake is the health once there is a reason to try at the next tick: new keys.
+func (h Health) Awake() Health {
+	h.NextAttemptAt = time.Time{}
+	return h
+}
+
 // Failing says that the last attempt failed.
 func (h Health) Failing() bool {
 	return h.State != "" && h.State != OK && h.State != Pending

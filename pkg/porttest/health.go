@@ -76,3 +76,18 @@ func storeHealthRace(t *testing.T, s Stores, _ func(string) []map[string]any) {
 		t.Errorf("%d failures are noted, want 4", got["u"].Failures)
 	}
 }
+
+func storeKeys(t *testing.T, s Stores, _ func(string) []map[string]any) {
+	must(t, s.PutUser(t.Context(), user.User{ID: "u", Status: user.Active, CadenceMinutes: 5}))
+	for _, c := range []struct{ raise, want string }{{"9", "9"}, {"10", "10"}, {"9", "10"}, {"10", "10"}, {"", "10"}} {
+		must(t, s.RaiseKeyVersion(t.Context(), "u", c.raise))
+		p, err := s.Users(t.Context(), "", 10)
+		must(t, err)
+		if u := p.Users[0]; u.KeyVersion != c.want || u.CadenceMinutes != 5 || u.Status != user.Active {
+			t.Errorf("raised to %q: %+v, want version %s and nothing else changed", c.raise, u, c.want)
+		}
+	}
+	if err := s.RaiseKeyVersion(t.Context(), "nobody", "1"); !errors.Is(err, user.ErrGone) {
+		t.Errorf("version of nobody: %v, want ErrGone", err)
+	}
+}

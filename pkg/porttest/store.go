@@ -23,6 +23,7 @@ import (
 // Stores is what a platform's database has to offer, with the means to fill it.
 type Stores interface {
 	user.Lister
+	user.Keys
 	user.Finder
 	account.Store
 	strategy.Store
@@ -39,7 +40,7 @@ func Store(t *testing.T, open func(t *testing.T) (s Stores, signals func(uid str
 	type test func(*testing.T, Stores, func(string) []map[string]any)
 	for name, test := range map[string]test{
 		"users in pages": storeUsers, "one user": storeUser, "strategies": storeStrategies, "snapshot": storeSnapshot,
-		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "health": storeHealth, "health race": storeHealthRace, "ledger": storeLedger, "ledger race": storeLedgerRace,
+		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "key versions": storeKeys, "health": storeHealth, "health race": storeHealthRace, "ledger": storeLedger, "ledger race": storeLedgerRace,
 		"signals once": storeSignals, "signals supersede": storeSupersede, "signals outdated": storeOutdated, "signals race": storeSignalRace,
 	} {
 		t.Run(name, func(t *testing.T) {

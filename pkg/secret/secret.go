@@ -96,7 +96,10 @@ type Vault interface {
 	Credentials(ctx context.Context, userID, version string) (Credentials, string, error)
 }
 
+// Prefix is what the names of the users' secrets begin with.
+const Prefix = "alpaca-keys-"
+
 // Name is the resource name of a user's secret; {project}/{uid} as docs/data-model.md lays down.
 func Name(project, userID string) string {
-	return "projects/" + project + "/secrets/alpaca-keys-" + userID
+	return "projects/" + project + "/secrets/" + Prefix + userID
 }

@@ -84,7 +84,7 @@ func ParseHealth(d document.Document) health.Health {
 
 func healthFields(h health.Health) document.Fields {
 	f := document.Fields{
-		"state": string(h.State), "error_code": orNil(string(h.Cause)), "advice": orNil(h.Advice()), "failing": h.Failing(),
+		"state": stateOf(h), "error_code": orNil(string(h.Cause)), "advice": orNil(h.Advice()), "failing": h.Failing(),
 		"consecutive_failures": h.Failures, "key_version": orNil(h.KeyVersion), "tick": h.Tick.String(),
 		"last_attempt_at": h.LastAttemptAt, "updated_at": document.ServerTime,
 	}
@@ -92,4 +92,12 @@ func healthFields(h health.Health) document.Fields {
 		f["next_attempt_at"] = h.NextAttemptAt
 	}
 	return present(f)
+}
+
+// stateOf: a mark that was undone may leave a user who was never synced.
+func stateOf(h health.Health) string {
+	if h.State == "" {
+		return string(health.Pending)
+	}
+	return string(h.State)
 }

@@ -31,7 +31,7 @@ const (
 	riskStateID = "current"
 )
 
-// Store implements user.Lister, user.Finder, account.Store, health.Store, strategy.Store, signal.Book and tick.Ledger.
+// Store implements user.Lister, user.Keys, user.Finder, account.Store, health.Store, strategy.Store, signal.Book and tick.Ledger.
 type Store struct {
 	db document.DB
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -49,6 +50,32 @@ func (s *Store) PutUser(ctx context.Context, u user.User) error {
 		"status": orNil(string(u.Status)), "cadence_minutes": u.CadenceMinutes, "broker_env": orNil(u.BrokerEnv),
 		"key_version": orNil(u.KeyVersion), "tenant_id": orNil(u.TenantID), "created_at": document.ServerTime,
 	}))
+}
+
+// RaiseKeyVersion implements user.Keys.
+func (s *Store) RaiseKeyVersion(ctx context.Context, userID, version string) error {
+	err := s.db.Transact(ctx, func(ctx context.Context, tx document.Tx) error {
+		d, err := tx.Get(ctx, UserPath(userID))
+		switch {
+		case errors.Is(err, document.ErrNotFound):
+			return user.ErrGone
+		case err != nil:
+			return err
+		case number(parseUser(d).KeyVersion) >= number(version):
+			return nil
+		}
+		return tx.Update(UserPath(userID), document.Fields{"key_version": version})
+	})
+	if err != nil {
+		return fmt.Errorf("key version of user %s: %w", userID, err)
+	}
+	return nil
+}
+
+// number of a secret's version; what is none is before all others.
+func number(version string) int64 {
+	n, _ := strconv.ParseInt(version, 10, 64)
+	return n
 }
 
 func parseUser(d document.Document) user.User {

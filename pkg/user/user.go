@@ -20,7 +20,7 @@ const (
 	Disabled Status = "disabled"
 )
 
-// ErrGone: the user is not there or not active, so nothing of theirs is written.
+// ErrGone says that the user is not there or not active: nothing of theirs is written.
 var ErrGone = errors.New("user was removed or is not active")
 
 // User is what the pipeline needs to know of a user.
@@ -43,6 +43,13 @@ type Page struct {
 type Lister interface {
 	// Users returns at most limit users that come after the cursor ("" is the beginning).
 	Users(ctx context.Context, after string, limit int) (Page, error)
+}
+
+// Keys keeps which version of their secret the users have.
+type Keys interface {
+	// RaiseKeyVersion notes that there is this version, a number, unless a higher one is known. ErrGone if there is no
+	// such user.
+	RaiseKeyVersion(ctx context.Context, userID, version string) error
 }
 
 // ErrNotFound: there is no such user.

@@ -1,6 +1,7 @@
 // Package fanout turns each minute's tick into one sync request for every active user who is due.
 //
-//	sync-ticks ──▶ Handle: claim the tick ─▶ page of users ─▶ publish those due ─▶ record the page ─▶ … ──▶ sync-requests
+//	sync-ticks ──▶ Handle: claim the tick ─▶ users in trouble ─▶ page of users ─▶ publish those due ─▶ record the page
+//	               ─▶ … ──▶ sync-requests
 package fanout
 
 import (
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
@@ -17,6 +19,7 @@ import (
 // Deps are what the service stands on.
 type Deps struct {
 	Users    user.Lister
+	Health   health.Lister
 	Ledger   tick.Ledger
 	Requests event.Publisher
 	Now      func() time.Time
@@ -48,7 +51,7 @@ func (s *Service) Handle(ctx context.Context, e event.Event) error {
 	if err != nil {
 		return err
 	}
-	claim, err := s.Ledger.Claim(ctx, t, 0, s.NewOwner(), s.Now(), s.heldUntil())
+	claim, err := s.claim(ctx, t)
 	switch {
 	case errors.Is(err, tick.ErrDone):
 		return nil
@@ -57,12 +60,31 @@ func (s *Service) Handle(ctx context.Context, e event.Event) error {
 	case err != nil:
 		return err
 	}
+	failing, err := s.failing(ctx)
+	if err != nil {
+		return s.giveBack(ctx, claim, err)
+	}
 	for done := false; !done; done = claim.Cursor == "" {
-		if claim, err = s.publishPage(ctx, claim); err != nil {
+		if claim, err = s.publishPage(ctx, claim, failing); err != nil {
 			return s.giveBack(ctx, claim, err)
 		}
 	}
 	return nil
+}
+
+// Claiming, listing and the first page together end before the claim does, and so does each further page: whoever
+// takes over then finds nobody at work.
+func (s *Service) claim(ctx context.Context, t tick.Tick) (tick.Claim, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Hold/4)
+	defer cancel()
+	return s.Ledger.Claim(ctx, t, 0, s.NewOwner(), s.Now(), s.heldUntil())
+}
+
+// failing are the users in trouble: each request says so, and some are not due yet.
+func (s *Service) failing(ctx context.Context) (map[string]health.Health, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Hold/4)
+	defer cancel()
+	return s.Health.Failing(ctx)
 }
 
 // tickOf is the minute in which Pub/Sub took the message: it is the same for every delivery of it.
@@ -78,12 +100,14 @@ func (s *Service) tickOf(e event.Event) (tick.Tick, error) {
 	return t, event.CheckAge(t, s.Now(), s.cfg.MaxAge)
 }
 
-func (s *Service) publishPage(ctx context.Context, claim tick.Claim) (tick.Claim, error) {
+func (s *Service) publishPage(ctx context.Context, claim tick.Claim, failing map[string]health.Health) (tick.Claim, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Hold/2)
+	defer cancel()
 	page, err := s.Users.Users(ctx, claim.Cursor, s.cfg.PageSize)
 	if err != nil {
 		return claim, err
 	}
-	requests, err := s.requests(claim.Tick, page.Users)
+	requests, err := s.requests(claim.Tick, page.Users, failing)
 	if err != nil {
 		return claim, err
 	}
@@ -100,17 +124,18 @@ func (s *Service) publishPage(ctx context.Context, claim tick.Claim) (tick.Claim
 }
 
 // requests are those of the active users who are due.
-func (s *Service) requests(t tick.Tick, users []user.User) ([]event.Event, error) {
+func (s *Service) requests(t tick.Tick, users []user.User, failing map[string]health.Health) ([]event.Event, error) {
 	requests := make([]event.Event, 0, len(users))
 	for _, u := range users {
-		if u.Status != user.Active || !t.Due(u.ID, u.CadenceMinutes) {
+		h := failing[u.ID]
+		if u.Status != user.Active || !t.Due(u.ID, u.CadenceMinutes) || !h.Due(t, u.KeyVersion) {
 			continue
 		}
 		if err := user.CheckID(u.ID); err != nil {
 			s.Invalid(u.ID, err)
 			continue
 		}
-		r, err := event.NewSyncRequest(t, u)
+		r, err := event.NewSyncRequest(t, u, h)
 		if err != nil {
 			return nil, fmt.Errorf("sync request of user %s: %w", u.ID, err)
 		}

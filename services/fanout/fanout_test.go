@@ -7,11 +7,16 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
 	"github.com/agenttrader/agenttrader/services/fanout"
 )
@@ -27,9 +32,16 @@ type world struct {
 	now   time.Time
 	svc   *fanout.Service
 	store *store.Store
+
+	health map[string]health.State // of the requests, by user
+	hang   bool
 }
 
-func (w *world) Publish(_ context.Context, events ...event.Event) error {
+func (w *world) Publish(ctx context.Context, events ...event.Event) error {
+	if w.hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls++
@@ -40,12 +52,17 @@ func (w *world) Publish(_ context.Context, events ...event.Event) error {
 	}
 	for _, e := range events {
 		w.sent = append(w.sent, e.ID())
+		r, _, err := event.ParseSyncRequest(e)
+		if err != nil {
+			return err
+		}
+		w.health[r.UserID] = r.Health
 	}
 	return nil
 }
 
 func newWorld(t *testing.T, users, page int) *world {
-	w := &world{now: noon}
+	w := &world{now: noon, health: map[string]health.State{}}
 	w.store = store.New(mem.NewDB(time.Now))
 	for i := range users {
 		if err := w.store.PutUser(t.Context(), user.User{ID: fmt.Sprintf("u%03d", i), Status: user.Active}); err != nil {
@@ -57,7 +74,7 @@ func newWorld(t *testing.T, users, page int) *world {
 	cfg.PageSize = page
 	var err error
 	w.svc, err = fanout.New(cfg, fanout.Deps{
-		Users: w.store, Ledger: w.store, Requests: w, Now: func() time.Time { return w.now },
+		Users: w.store, Health: w.store, Ledger: w.store, Requests: w, Now: func() time.Time { return w.now },
 		NewOwner: func() string { owners++; return fmt.Sprint(owners) },
 	})
 	if err != nil {
@@ -87,6 +104,58 @@ func TestOneRequestForEachActiveUser(t *testing.T) {
 	if len(w.sent) != 21 || !slices.Contains(w.sent, "20261124T1200Z/u004") || slices.Contains(w.sent, "20261124T1200Z/u001") || slices.Contains(w.sent, "20261124T1200Z/u005") {
 		t.Errorf("sent %v, want 21: all but u001, u002, u003 and u005", w.sent)
 	}
+}
+
+// Users in trouble wait until their time has come, unless there are other keys; their requests say how they are.
+func TestHealthIsRespected(t *testing.T) {
+	w := newWorld(t, 4, 10)
+	at := tick.Of(noon)
+	for uid, cause := range map[string]health.Cause{"u000": health.Unauthorized, "u001": health.Unauthorized, "u002": health.Timeout} {
+		for i := range tick.Tick(2) {
+			_, _, err := w.store.Update(t.Context(), uid, func(h health.Health) health.Health {
+				return h.After(health.Attempt{Tick: at - 2 + i, At: (at - 2 + i).Time(), Cause: cause})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.store.RaiseKeyVersion(t.Context(), "u001", "2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.svc.Handle(t.Context(), tickAt(noon)); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]health.State{"u001": health.NeedsReauth, "u002": health.Degraded, "u003": ""}
+	if diff := cmp.Diff(want, w.health); diff != "" {
+		t.Errorf("requests and their health (-want +got):\n%s", diff)
+	}
+	w.now = noon.Add(4 * time.Minute)
+	if err := w.svc.Handle(t.Context(), tickAt(w.now)); err != nil {
+		t.Fatal(err)
+	}
+	if w.health["u000"] != health.NeedsReauth {
+		t.Error("a user who needs new keys is never tried again")
+	}
+}
+
+// Who hangs gives up before the claim runs out, and gives it back.
+func TestHungPublisher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3, 10)
+		w.hang = true
+		began := time.Now()
+		if err := w.svc.Handle(t.Context(), tickAt(noon)); event.ClassOf(err) != event.Retry {
+			t.Fatalf("Handle = %v, want a retry", err)
+		}
+		if took := time.Since(began); took >= fanout.DefaultConfig().Hold {
+			t.Errorf("it held on for %s", took)
+		}
+		w.hang = false
+		if err := w.svc.Handle(t.Context(), tickAt(noon)); err != nil || len(w.sent) != 3 {
+			t.Errorf("the next delivery: %v, %d requests, want 3", err, len(w.sent))
+		}
+	})
 }
 
 func TestSlowerCadence(t *testing.T) {

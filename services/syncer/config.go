@@ -8,26 +8,45 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/account"
 )
 
-// Config is what an operator can set.
+// Config is what an operator can set. Every bound is the instance's: the fleet's is that times the number of instances.
 type Config struct {
 	Project  string        // the Google Cloud project, part of encrypted_key_path
-	Deadline time.Duration `env:"SYNCER_DEADLINE"` // for all broker calls of one sync; 1 s to 60 s
+	Deadline time.Duration `env:"SYNCER_DEADLINE"` // for all broker calls of one sync, retries included; 1 s to 25 s
 	Band     int64         `env:"SYNCER_BAND"`     // basis points by which equity or buying power must move to be a material change
+
+	Concurrency  int     `env:"SYNCER_CONCURRENCY"`   // syncs at once; users in trouble have a quarter of them
+	KeyBudget    int     `env:"SYNCER_KEY_BUDGET"`    // broker requests a minute with one user's keys; Alpaca's limit is 200
+	EgressBudget float64 `env:"SYNCER_EGRESS_BUDGET"` // broker requests a second, all users together
+
+	BreakerUsers  int           `env:"SYNCER_BREAKER_USERS"`  // different users that must fail alike to open the breaker, and at least half of all
+	BreakerWindow time.Duration `env:"SYNCER_BREAKER_WINDOW"` // within which they do
+	BreakerOpen   time.Duration `env:"SYNCER_BREAKER_OPEN"`   // from its opening to the next probe
 }
 
 // DefaultConfig is a good setting for most.
 func DefaultConfig(project string) Config {
-	return Config{Project: project, Deadline: 10 * time.Second, Band: account.DefaultBand}
+	return Config{
+		Project: project, Deadline: 10 * time.Second, Band: account.DefaultBand,
+		Concurrency: 256, KeyBudget: 150, EgressBudget: 500,
+		BreakerUsers: 10, BreakerWindow: time.Minute, BreakerOpen: 30 * time.Second,
+	}
 }
 
 // Validate names every fault.
 func (c *Config) Validate() error {
 	var errs []error
-	if c.Deadline < time.Second || c.Deadline > time.Minute {
-		errs = append(errs, fmt.Errorf("SYNCER_DEADLINE is %s: want 1s to 1m", c.Deadline))
+	wrong := func(bad bool, name string, value any, want string) {
+		if bad {
+			errs = append(errs, fmt.Errorf("%s is %v: want %s", name, value, want))
+		}
 	}
-	if c.Band < 0 || c.Band > 10_000 {
-		errs = append(errs, fmt.Errorf("SYNCER_BAND is %d: want 0 to 10000 basis points", c.Band))
-	}
+	wrong(c.Deadline < time.Second || c.Deadline > 25*time.Second, "SYNCER_DEADLINE", c.Deadline, "1s to 25s")
+	wrong(c.Band < 0 || c.Band > 10_000, "SYNCER_BAND", c.Band, "0 to 10000 basis points")
+	wrong(c.Concurrency < 1 || c.Concurrency > 10_000, "SYNCER_CONCURRENCY", c.Concurrency, "1 to 10000")
+	wrong(c.KeyBudget < 10 || c.KeyBudget > 10_000, "SYNCER_KEY_BUDGET", c.KeyBudget, "10 to 10000 requests a minute")
+	wrong(!(c.EgressBudget >= 1 && c.EgressBudget <= 1e6), "SYNCER_EGRESS_BUDGET", c.EgressBudget, "1 to 1000000 requests a second")
+	wrong(c.BreakerUsers < 2, "SYNCER_BREAKER_USERS", c.BreakerUsers, "at least 2")
+	wrong(c.BreakerWindow < time.Second, "SYNCER_BREAKER_WINDOW", c.BreakerWindow, "at least 1s")
+	wrong(c.BreakerOpen < time.Millisecond, "SYNCER_BREAKER_OPEN", c.BreakerOpen, "at least 1ms")
 	return errors.Join(errs...)
 }

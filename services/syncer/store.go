@@ -5,19 +5,17 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/agenttrader/agenttrader/pkg/account"
-	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/tick"
+	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
 // conflicts is how often a write may meet another one before the request is left to its redelivery.
 const conflicts = 5
 
 // store writes the observation where the rules want it: never over a newer one, and only for a reason.
-func (s *Service) store(ctx context.Context, session broker.Session, next account.Snapshot, cadence int) (Outcome, error) {
+func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, cadence int) (Outcome, error) {
 	detailed := false
 	for range conflicts {
 		stored, err := s.Snapshots.Snapshot(ctx, next.UserID)
@@ -32,7 +30,7 @@ func (s *Service) store(ctx context.Context, session broker.Session, next accoun
 		missed := next.Tick-stored.Tick >= tick.HeartbeatEvery
 		heartbeat := stored.Tick < next.Tick && (missed || next.Tick.Heartbeat(next.UserID, cadence))
 		if !detailed && (first || heartbeat || stored.Incomplete || stored.Account.Restructured(next.Account)) {
-			s.readDetail(ctx, session, &next, stored)
+			s.readDetail(ctx, r, &next, stored)
 			detailed = true
 		}
 		if !detailed {
@@ -65,17 +63,13 @@ func (s *Service) material(stored, next account.Snapshot) bool {
 		!account.SamePositions(stored.Positions, next.Positions) || !account.SameOrders(stored.OpenOrders, next.OpenOrders)
 }
 
-// readDetail reads positions and open orders side by side. Where that fails, the account is still worth storing:
-// the older ones stay, and the snapshot says Incomplete, so that nothing is traded on it until the next tick.
-func (s *Service) readDetail(ctx context.Context, session broker.Session, next *account.Snapshot, stored account.Snapshot) {
-	var positions []account.Position
-	var orders []account.Order
-	var more bool
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) { positions, err = session.Positions(ctx); return err })
-	g.Go(func() (err error) { orders, more, err = session.OpenOrders(ctx, account.MaxOrders); return err })
-	if err := g.Wait(); err != nil {
-		s.Fault(ctx, next.UserID, fmt.Errorf("positions and open orders: %w", err))
+// readDetail reads positions and open orders. Where that fails, the account is still worth storing: the older ones stay,
+// and the snapshot says Incomplete, so that nothing is traded on it until the next tick.
+func (s *Service) readDetail(ctx context.Context, r *reader, next *account.Snapshot, stored account.Snapshot) {
+	positions, orders, more, err := r.positionsAndOrders(ctx)
+	if err != nil {
+		r.detail = fmt.Errorf("positions and open orders of user %s: %w", next.UserID, err)
+		s.Fault(ctx, next.UserID, r.detail)
 		next.Positions, next.OpenOrders, next.DetailAt, next.Incomplete = stored.Positions, stored.OpenOrders, stored.DetailAt, true
 		return
 	}

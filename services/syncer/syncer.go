@@ -1,20 +1,33 @@
-// Package syncer keeps each user's stored account snapshot fresh.
+// Package syncer keeps each user's stored account snapshot fresh, and says how that goes.
 //
-//	sync-requests ──▶ Handle: keys from the vault ─▶ account from the broker ─▶ write the snapshot if it changed,
-//	                  or as a heartbeat ──▶ Firestore ──▶ change event
+//	sync-requests ──▶ Handle: slot ─▶ breaker ─▶ keys from the vault ─▶ account from the broker ─▶ write the snapshot if
+//	                  it changed, or as a heartbeat ─▶ write the health if it is not well ──▶ Firestore ──▶ change event
+//	new keys ───────▶ Handle: note their version, so that the user is due at the next tick
 package syncer
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/health"
+	"github.com/agenttrader/agenttrader/pkg/limit"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/tick"
+	"github.com/agenttrader/agenttrader/pkg/user"
+)
+
+// Within the ack deadline of a minute: the wait for a slot, the vault, the broker and the store.
+const (
+	handleLimit = 55 * time.Second
+	slotWait    = 15 * time.Second
 )
 
 // Outcome is how one sync ended.
@@ -25,7 +38,7 @@ const (
 	Written    Outcome = "written"    // the snapshot was written
 	Unchanged  Outcome = "unchanged"  // nothing material changed and no heartbeat was due
 	Superseded Outcome = "superseded" // a newer observation was stored already
-	Failed     Outcome = "failed"     // the user's own trouble: keys, broker
+	Failed     Outcome = "failed"     // the user's own trouble: keys, broker; or the breaker is open
 	Dropped    Outcome = "dropped"    // the request was too old, or the user is gone
 )
 
@@ -37,20 +50,31 @@ type Result struct {
 	Err     error // of Failed and Dropped
 }
 
-// Deps are what the service stands on.
+// Deps are what the service stands on. The functions may be nil.
 type Deps struct {
 	Vault     secret.Vault
 	Broker    broker.Broker
 	Snapshots account.Store
+	Health    health.Store
+	Keys      user.Keys
 	Now       func() time.Time
-	Observe   func(context.Context, Result)                       // may be nil
-	Fault     func(ctx context.Context, userID string, err error) // told what was gone on without; may be nil
+	Random    func() float64                                         // in [0, 1), for jitter
+	Observe   func(context.Context, Result)                          // told of each end
+	Changed   func(ctx context.Context, before, after health.Health) // told of each change of a user's state
+	Breaker   func(from, to string)                                  // told of each change of the breaker's state
+	Fault     func(ctx context.Context, userID string, err error)    // told what was gone on without
 }
 
-// Service handles sync requests.
+// Service handles sync requests and notifications of new keys.
 type Service struct {
 	cfg Config
 	Deps
+
+	breaker *breaker
+	slots   *limit.Slots
+	keys    *limit.Keys
+	egress  *rate.Limiter
+	retries *limit.Retries
 }
 
 // New is a service; cfg must be valid.
@@ -61,23 +85,48 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if cfg.Project == "" {
 		return nil, errors.New("syncer: Config.Project is empty: it is part of encrypted_key_path")
 	}
-	if deps.Observe == nil {
-		deps.Observe = func(context.Context, Result) {}
-	}
-	if deps.Fault == nil {
-		deps.Fault = func(context.Context, string, error) {}
-	}
-	return &Service{cfg: cfg, Deps: deps}, nil
+	deps.complete()
+	return &Service{
+		cfg: cfg, Deps: deps,
+		breaker: newBreaker(cfg, deps.Now, deps.Breaker),
+		slots:   limit.NewSlots(cfg.Concurrency),
+		keys:    limit.NewKeys(cfg.KeyBudget, deps.Now),
+		egress:  rate.NewLimiter(rate.Limit(cfg.EgressBudget), max(1, int(cfg.EgressBudget))),
+		retries: limit.NewRetries(retryShare, retryFloor, deps.Now),
+	}, nil
 }
 
-// Handle syncs one user. What is the user's own trouble is acknowledged, since the next tick is the retry; what is
-// ours (vault or store unavailable) is not.
+func (d *Deps) complete() {
+	if d.Random == nil {
+		d.Random = rand.Float64
+	}
+	if d.Observe == nil {
+		d.Observe = func(context.Context, Result) {}
+	}
+	if d.Changed == nil {
+		d.Changed = func(context.Context, health.Health, health.Health) {}
+	}
+	if d.Breaker == nil {
+		d.Breaker = func(string, string) {}
+	}
+	if d.Fault == nil {
+		d.Fault = func(context.Context, string, error) {}
+	}
+}
+
+// Handle syncs one user. What is the user's own trouble is written into the user's health and acknowledged, since a
+// later tick is the retry; what is ours (vault or store unavailable) is not.
 func (s *Service) Handle(ctx context.Context, e event.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, handleLimit)
+	defer cancel()
+	if e.Type() == event.TypeMessage {
+		return s.newKeys(ctx, e)
+	}
 	req, t, err := event.ParseSyncRequest(e)
 	if err != nil {
 		return err
 	}
-	outcome, err := s.sync(ctx, req, t)
+	outcome, err := s.handle(ctx, req, t)
 	switch event.ClassOf(err) {
 	case event.Settled:
 		outcome = Failed
@@ -93,47 +142,111 @@ func (s *Service) Handle(ctx context.Context, e event.Event) error {
 	return nil
 }
 
-func (s *Service) sync(ctx context.Context, req event.SyncRequest, t tick.Tick) (Outcome, error) {
+// handle is a sync with all that stands before and after it.
+func (s *Service) handle(ctx context.Context, req event.SyncRequest, t tick.Tick) (Outcome, error) {
 	// A request older than the user's cadence is overtaken by the next one.
 	if err := event.CheckAge(t, s.Now(), time.Duration(req.CadenceMinutes)*time.Minute+time.Minute); err != nil {
 		return "", err
 	}
-	creds, version, err := s.credentials(ctx, req)
+	release, err := s.slot(ctx, req)
 	if err != nil {
 		return "", err
 	}
-	session, err := s.Broker.Open(broker.Env(req.BrokerEnv), creds)
+	defer release()
+	permit, err := s.breaker.allow(req.UserID, req.Health)
 	if err != nil {
+		s.undo(ctx)
 		return "", event.Settle(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Deadline)
+	defer permit.dropped()
+	attempt := health.Attempt{Tick: t, At: s.Now(), KeyVersion: req.KeyVersion, Cadence: req.CadenceMinutes}
+	outcome, partial, err := s.sync(ctx, req, t)
+	attempt.Cause, attempt.ResetAt = health.CauseOf(err), health.ResetOf(err)
+	if err != nil && attempt.Cause == "" {
+		return "", err
+	}
+	permit.ended(attempt.Cause)
+	if attempt.Cause != "" {
+		err = event.Settle(err) // its next step is in the record
+		if !s.breaker.isClosed() {
+			s.undo(ctx)
+			return "", err // nobody is marked
+		}
+	}
+	if partial != nil {
+		attempt.Cause, attempt.ResetAt, attempt.Partial = health.CauseOf(partial), health.ResetOf(partial), true
+	}
+	if recorded := s.record(ctx, req, attempt); recorded != nil {
+		return "", recorded
+	}
+	return outcome, err
+}
+
+// slot waits for the user's turn. A user in trouble waits briefly, and is then left to the next tick: nacks and requests
+// that wait would slow down Pub/Sub's pushes, and so everybody else's.
+func (s *Service) slot(ctx context.Context, req event.SyncRequest) (release func(), err error) {
+	suspect, wait := req.Health != "", slotWait
+	if suspect {
+		wait = s.cfg.Deadline / attemptOf
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	reading, err := session.Account(ctx)
+	release, err = s.slots.Acquire(ctx, req.UserID, suspect)
+	switch {
+	case err == nil:
+		return release, nil
+	case suspect:
+		return nil, event.Settle(err)
+	}
+	return nil, event.Defer(err)
+}
+
+// sync is one way from the keys to the snapshot. partial is what was gone on without.
+func (s *Service) sync(ctx context.Context, req event.SyncRequest, t tick.Tick) (outcome Outcome, partial, err error) {
+	creds, version, err := s.credentials(ctx, req.UserID, req.KeyVersion)
 	if err != nil {
-		return "", brokerFault(err)
+		return "", nil, err
+	}
+	session, err := s.Broker.Open(broker.Env(req.BrokerEnv), creds)
+	if err != nil {
+		return "", nil, event.Settle(err)
+	}
+	r := s.reader(req, session)
+	reading, err := r.account(ctx)
+	if broker.KindOf(err) == broker.Unauthorized {
+		reading, version, err = s.withFreshKeys(ctx, req, r, version, err)
+	}
+	if err != nil {
+		return "", nil, err
 	}
 	next := account.Snapshot{
 		UserID: req.UserID, Account: reading.Account, Raw: reading.Raw, ObservedAt: reading.ObservedAt, Tick: t,
 		KeyVersion: version, KeyPath: secret.Name(s.cfg.Project, req.UserID), TraceParent: req.TraceParent,
 	}
-	return s.store(ctx, session, next, req.CadenceMinutes)
+	outcome, err = s.store(ctx, r, next, req.CadenceMinutes)
+	return outcome, r.detail, err
 }
 
-func (s *Service) credentials(ctx context.Context, req event.SyncRequest) (secret.Credentials, string, error) {
-	creds, version, err := s.Vault.Credentials(ctx, req.UserID, req.KeyVersion)
+// withFreshKeys asks once more if the vault holds newer keys than those that were refused.
+func (s *Service) withFreshKeys(ctx context.Context, req event.SyncRequest, r *reader, version string, refused error) (account.Reading, string, error) {
+	creds, latest, err := s.credentials(ctx, req.UserID, secret.Latest)
+	if err != nil || latest == version {
+		return account.Reading{}, version, refused
+	}
+	if r.session, err = s.Broker.Open(broker.Env(req.BrokerEnv), creds); err != nil {
+		return account.Reading{}, version, event.Settle(err)
+	}
+	reading, err := r.account(ctx)
+	return reading, latest, err
+}
+
+func (s *Service) credentials(ctx context.Context, userID, version string) (secret.Credentials, string, error) {
+	creds, version, err := s.Vault.Credentials(ctx, userID, version)
 	switch {
-	case errors.Is(err, secret.ErrNotFound), errors.Is(err, secret.ErrMalformed), errors.Is(err, secret.ErrDenied):
-		return creds, "", event.Settle(fmt.Errorf("Could not retrieve Alpaca keys for user %s: %w", req.UserID, err)) //nolint:staticcheck // the predecessor's text
+	case health.CauseOf(err) != "":
+		return creds, "", fmt.Errorf("Could not retrieve Alpaca keys for user %s: %w", userID, err) //nolint:staticcheck // the predecessor's text
 	case err != nil:
 		return creds, "", fmt.Errorf("vault: %w", err)
 	}
 	return creds, version, nil
-}
-
-// brokerFault: a broker's fault is the user's; a call that we cut off ourselves is delivered again.
-func brokerFault(err error) error {
-	if broker.KindOf(err) != "" {
-		return event.Settle(err)
-	}
-	return err
 }

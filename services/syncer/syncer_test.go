@@ -12,6 +12,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/store"
@@ -74,7 +75,7 @@ func newWorld(t *testing.T) *world {
 	w.vault.Add("u", []byte(`{"key_id":"k","secret_key":"s"}`))
 	var err error
 	w.svc, err = syncer.New(syncer.DefaultConfig("p"), syncer.Deps{
-		Vault: w.vault, Broker: w, Snapshots: w.store, Now: func() time.Time { return w.now },
+		Vault: w.vault, Broker: w, Snapshots: w.store, Health: w.store, Keys: w.store, Now: func() time.Time { return w.now },
 		Observe: func(_ context.Context, r syncer.Result) { w.outcome = r.Outcome },
 		Fault:   func(context.Context, string, error) { w.faults++ },
 	})
@@ -87,7 +88,7 @@ func newWorld(t *testing.T) *world {
 // sync handles the request of a minute.
 func (w *world) sync(t *testing.T, minute int) error {
 	t.Helper()
-	e, err := event.NewSyncRequest(tick.Of(noon)+tick.Tick(minute), user.User{ID: "u", BrokerEnv: "paper", CadenceMinutes: 1})
+	e, err := event.NewSyncRequest(tick.Of(noon)+tick.Tick(minute), user.User{ID: "u", BrokerEnv: "paper", CadenceMinutes: 1}, health.Health{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ type database interface {
 	document.DB
 	// Counts are the documents read and written so far, as Firestore bills them.
 	Counts() (reads, writes int64)
-	// Watch shows see the snapshots and signals as they are written, one after the other, and delivers the change
+	// Watch shows see the snapshots, health and new signals as they are written, one after the other, and delivers the change
 	// events of snapshots as cfg says, until ctx ends and the feed is closed.
 	Watch(ctx context.Context, see func(change), cfg mem.DeliveryConfig) (feed, error)
 }
@@ -32,7 +32,7 @@ type feed interface {
 	Close()
 }
 
-// change is one write of a snapshot, or one new signal.
+// change is one write of a snapshot or of health, or one new signal.
 type change struct {
 	path   string
 	fields func() (document.Fields, error)
@@ -43,7 +43,7 @@ type twin struct{ *mem.DB }
 
 func (t twin) Watch(ctx context.Context, see func(change), cfg mem.DeliveryConfig) (feed, error) {
 	t.DB.Watch(func(w mem.Written) {
-		if w.New != nil && (isSnapshot(w.Path) || (w.Old == nil && isSignal(w.Path))) {
+		if w.New != nil && (isSnapshot(w.Path) || isHealth(w.Path) || (w.Old == nil && isSignal(w.Path))) {
 			see(change{w.Path, func() (document.Fields, error) {
 				d, err := document.Decode(w.New)
 				return d.Fields, err
@@ -55,6 +55,10 @@ func (t twin) Watch(ctx context.Context, see func(change), cfg mem.DeliveryConfi
 
 func isSnapshot(path string) bool {
 	return strings.HasSuffix(path, "/"+store.Accounts+"/"+store.SnapshotID) && strings.HasPrefix(path, store.Users+"/")
+}
+
+func isHealth(path string) bool {
+	return strings.HasSuffix(path, "/"+store.SyncHealth+"/"+store.HealthID) && strings.HasPrefix(path, store.Users+"/")
 }
 
 func isSignal(path string) bool { return strings.Contains(path, "/"+store.Signals+"/") }

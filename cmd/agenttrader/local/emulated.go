@@ -57,6 +57,10 @@ func (d *emulated) Watch(ctx context.Context, see func(change), cfg mem.Delivery
 		Project: Project, ID: "signals", Type: "google.cloud.firestore.document.v1.created",
 		Path: store.Users + "/{uid}/" + store.Signals + "/{signal}",
 	}
+	healths := emulator.Trigger{
+		Project: Project, ID: "health", Type: "google.cloud.firestore.document.v1.written",
+		Path: store.Users + "/{uid}/" + store.SyncHealth + "/{id}",
+	}
 	err := d.emulator.Watch(ctx, snapshots, func(e emulator.Event) {
 		q.Add(func() mem.Message { return mem.Message{ID: e.Header.Get("Ce-Id"), Header: e.Header, Body: e.Body} })
 		see(changeOf(e))
@@ -64,6 +68,12 @@ func (d *emulated) Watch(ctx context.Context, see func(change), cfg mem.Delivery
 	})
 	if err == nil {
 		err = d.emulator.Watch(ctx, signals, func(e emulator.Event) {
+			see(changeOf(e))
+			d.expected.Add(-1)
+		})
+	}
+	if err == nil {
+		err = d.emulator.Watch(ctx, healths, func(e emulator.Event) {
 			see(changeOf(e))
 			d.expected.Add(-1)
 		})
@@ -95,7 +105,7 @@ func (f *emulatedFeed) Pending() int { return f.Queue.Pending() + int(max(0, f.d
 // wrote counts a write that took effect; created says that the document was not there before.
 func (d *emulated) wrote(path string, created bool) {
 	d.writes.Add(1)
-	if d.watching.Load() && (isSnapshot(path) || (created && isSignal(path))) {
+	if d.watching.Load() && (isSnapshot(path) || isHealth(path) || (created && isSignal(path))) {
 		d.expected.Add(1)
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/market"
@@ -24,15 +26,8 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 		return at, err
 	}
 	fan, err := fanout.New(fanout.DefaultConfig(), fanout.Deps{
-		Users: p.store, Ledger: p.store, Requests: p.meter.requests(p.publisher(topicRequests)),
+		Users: p.store, Health: p.store, Ledger: p.store, Requests: p.meter.requests(p.publisher(topicRequests)),
 		Now: p.now, NewOwner: uuid.NewString,
-	})
-	if err != nil {
-		return at, err
-	}
-	sync, err := syncer.New(syncer.DefaultConfig(Project), syncer.Deps{
-		Vault: p.vault, Broker: broker, Snapshots: p.store, Now: p.now, Observe: p.meter.synced,
-		Fault: p.fault,
 	})
 	if err != nil {
 		return at, err
@@ -47,11 +42,50 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 	if at.fanout, err = p.listen(ctx, "fanout", fan.Handle); err != nil {
 		return at, err
 	}
-	if at.syncer, err = p.listen(ctx, "syncer", sync.Handle); err != nil {
+	if at.syncer, err = p.listenSyncer(ctx, broker); err != nil {
 		return at, err
 	}
 	at.signaler, err = p.listen(ctx, "signaler", sig.Handle)
 	return at, err
+}
+
+// listenSyncer serves one instance, which chaos may kill and replace.
+func (p *platform) listenSyncer(ctx context.Context, b broker.Broker) (url string, err error) {
+	instance := func() (event.Handler, error) {
+		s, err := syncer.New(p.syncerConfig(), syncer.Deps{
+			Vault: p.vault, Broker: b, Snapshots: p.store, Health: p.store, Keys: p.store, Now: p.now, Observe: p.meter.synced,
+			Fault:   p.fault,
+			Breaker: func(from, to string) { p.log.Error("circuit breaker of the broker", "from", from, "to", to) },
+		})
+		if err != nil {
+			return nil, err
+		}
+		return s.Handle, nil
+	}
+	if p.opts.chaos != nil {
+		handle, err := p.opts.chaos.replaceable(instance)
+		if err != nil {
+			return "", err
+		}
+		return p.listen(ctx, "syncer", handle)
+	}
+	handle, err := instance()
+	if err != nil {
+		return "", err
+	}
+	return p.listen(ctx, "syncer", handle)
+}
+
+// syncerConfig: one instance stands for the fleet, and a minute of the platform's clock is an interval of real time,
+// in which the breaker's rest is counted.
+func (p *platform) syncerConfig() syncer.Config {
+	cfg := syncer.DefaultConfig(Project)
+	cfg.EgressBudget, cfg.Concurrency = 1e5, 512
+	cfg.BreakerOpen = max(10*time.Millisecond, time.Duration(float64(cfg.BreakerOpen)*p.opts.Interval.Minutes()))
+	if c := p.opts.chaos; c != nil {
+		cfg.Deadline, cfg.Concurrency = c.deadline(), chaosConcurrency
+	}
+	return cfg
 }
 
 func (p *platform) fault(_ context.Context, userID string, err error) {
@@ -60,7 +94,11 @@ func (p *platform) fault(_ context.Context, userID string, err error) {
 
 // listen serves a handler of events on a port of its own.
 func (p *platform) listen(ctx context.Context, name string, h event.Handler) (url string, err error) {
-	s, err := serve.Listen(ctx, "127.0.0.1:0", &event.Receiver{Service: name, Handle: h, DeadLetters: p.dead, Log: p.log.With("service", name)})
+	var door http.Handler = &event.Receiver{Service: name, Handle: h, DeadLetters: p.dead, Log: p.log.With("service", name)}
+	if p.opts.chaos != nil {
+		door = p.opts.chaos.answers(door)
+	}
+	s, err := serve.Listen(ctx, "127.0.0.1:0", door)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}

@@ -29,6 +29,7 @@ type Options struct {
 	Latency   sim.Latency
 	Faults    []sim.Fault
 	Duplicate float64 // share of all events that is delivered twice
+	Reorder   float64 // share of all events that comes late
 	AlpacaURL string  // "" is the simulator
 	DataURL   string  // "" is the simulator's, or none beside an AlpacaURL
 	UsersFile string
@@ -38,6 +39,8 @@ type Options struct {
 	Binaries  string             // a folder with the services' binaries: each runs as a process, in real time; "": all in this one
 	Logs      io.Writer          // of the processes
 	LogLevel  slog.Level         // of the processes
+
+	chaos *chaos // what goes wrong besides; nil: nothing
 }
 
 // Validate names every fault.
@@ -60,6 +63,9 @@ func (o Options) Validate() error {
 	}
 	if o.Duplicate < 0 || o.Duplicate > 1 {
 		errs = append(errs, fmt.Errorf("--duplicate is %g: want 0%% to 100%%", o.Duplicate))
+	}
+	if o.Reorder < 0 || o.Reorder > 1 {
+		errs = append(errs, fmt.Errorf("--reorder is %g: want 0%% to 100%%", o.Reorder))
 	}
 	errs = append(errs, alpaca.CheckURL("--alpaca-url", o.AlpacaURL), alpaca.CheckURL("--alpaca-data-url", o.DataURL))
 	if o.AlpacaURL != "" && o.UsersFile == "" && !alpaca.IsLoopback(o.AlpacaURL) {

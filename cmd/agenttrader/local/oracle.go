@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,19 @@ type oracle struct {
 	again     int // requests that were published more than once, though nothing crashed
 	written   map[string]version
 	regressed int
+
+	users   []string // each must be asked for at each tick, unless their health says otherwise
+	ticks   []tick.Tick
+	missing int               // requests that were never published
+	waits   map[string][]wait // by user
+	must    map[string]bool   // users who must have a signal, or a denial
+	buried  int               // ticks and changes that ran out of attempts
+}
+
+// wait is a time in which a user is not asked for.
+type wait struct {
+	after tick.Tick
+	until time.Time
 }
 
 type request struct {
@@ -45,11 +59,62 @@ type Verdict struct {
 	SignalsDuplicate int
 	RequestsAgain    int
 	Regressed        int
+	Missing          int
+	Silent           int
+	Buried           int
 	Signals, Denials int
 }
 
-func newOracle() *oracle {
-	return &oracle{requests: map[request]*fate{}, written: map[string]version{}}
+// newOracle expects a request for each of these users at each tick.
+func newOracle(users []string) *oracle {
+	return &oracle{
+		requests: map[request]*fate{}, written: map[string]version{}, users: users, waits: map[string][]wait{}, must: map[string]bool{},
+	}
+}
+
+// ticked notes that a tick was published.
+func (o *oracle) ticked(t tick.Tick) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ticks = append(o.ticks, t)
+}
+
+// waiting notes that a user is not asked for after a tick until a time.
+func (o *oracle) waiting(user string, w wait) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waits[user] = append(o.waits[user], w)
+}
+
+// mustSignal notes a snapshot on which the user's strategy can't but speak.
+func (o *oracle) mustSignal(user string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.must[user] = true
+}
+
+// lostForGood notes a tick or a change that ran out of attempts.
+func (o *oracle) lostForGood() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.buried++
+}
+
+// settleTicks counts, for the ticks before that one, the requests that were never published. The caller holds the lock.
+func (o *oracle) settleTicks(before tick.Tick) {
+	for len(o.ticks) > 0 && o.ticks[0] < before {
+		t := o.ticks[0]
+		o.ticks = o.ticks[1:]
+		for _, uid := range o.users {
+			if o.requests[request{t, uid}] == nil && !o.excused(uid, t) {
+				o.missing++
+			}
+		}
+	}
+}
+
+func (o *oracle) excused(uid string, t tick.Tick) bool {
+	return slices.ContainsFunc(o.waits[uid], func(w wait) bool { return w.after < t && w.until.After(t.Time()) })
 }
 
 // publishing takes a request into the journal.
@@ -114,6 +179,10 @@ func (o *oracle) snapshot(user string, v version) {
 func (o *oracle) forget(before tick.Tick) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.settleTicks(before)
+	for uid, waits := range o.waits {
+		o.waits[uid] = slices.DeleteFunc(waits, func(w wait) bool { return w.until.Before(before.Time()) })
+	}
 	maps.DeleteFunc(o.requests, func(r request, f *fate) bool { return r.tick < before && (f.done || f.deadLettered) })
 }
 
@@ -125,16 +194,23 @@ func (o *oracle) tickOf(user string) tick.Tick {
 }
 
 // judge reads the documents of all users.
-func (o *oracle) judge(ctx context.Context, db document.DB, users []string) (Verdict, error) {
+func (o *oracle) judge(ctx context.Context, db document.DB) (Verdict, error) {
 	lost := o.open()
-	stale := o.unwritten(users)
-	v := Verdict{Lost: lost + stale, RequestsAgain: o.again, Regressed: o.regressed}
-	for _, uid := range users {
+	stale := o.unwritten(o.users)
+	o.mu.Lock()
+	o.settleTicks(math.MaxInt64)
+	v := Verdict{Lost: lost + stale, RequestsAgain: o.again, Regressed: o.regressed, Missing: o.missing, Buried: o.buried}
+	must := maps.Clone(o.must)
+	o.mu.Unlock()
+	for _, uid := range o.users {
 		docs, err := db.Query(ctx, document.Query{Collection: store.UserPath(uid) + "/" + store.Signals})
 		if err != nil {
 			return v, fmt.Errorf("oracle: signals of user %s: %w", uid, err)
 		}
 		v.add(docs)
+		if must[uid] && len(docs) == 0 {
+			v.Silent++
+		}
 	}
 	return v, nil
 }
@@ -191,6 +267,9 @@ func (v Verdict) Findings() []string {
 		"requests lost: neither done nor dead-lettered, or done without a current snapshot": v.Lost,
 		"signals twice: for one cause, or two open ones":                                    v.SignalsDuplicate,
 		"requests published again":                                                          v.RequestsAgain,
+		"requests that a tick should have had":                                              v.Missing,
+		"users without a signal or a denial, though their account called for one":           v.Silent,
+		"ticks or changes given up":                                                         v.Buried,
 		"snapshots in which an older observation replaced a newer one":                      v.Regressed,
 	} {
 		if n > 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
 // The topics, as in the cloud.
@@ -57,8 +58,7 @@ type platform struct {
 }
 
 func start(ctx context.Context, opts Options, log *slog.Logger) (_ *platform, err error) {
-	p := &platform{opts: opts, log: log, oracle: newOracle()}
-	p.meter = newMeter(p.oracle)
+	p := &platform{opts: opts, log: log}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -67,6 +67,12 @@ func start(ctx context.Context, opts Options, log *slog.Logger) (_ *platform, er
 	if p.accounts, err = opts.accounts(); err != nil {
 		return nil, err
 	}
+	users := make([]string, len(p.accounts))
+	for i, a := range p.accounts {
+		users[i] = a.userID
+	}
+	p.oracle = newOracle(users)
+	p.meter = newMeter(p.oracle)
 	p.now, p.step = time.Now, time.Now
 	if opts.Binaries == "" { // the processes know the real time only
 		clock := mem.NewClock(time.Now(), opts.Interval)
@@ -95,7 +101,11 @@ func (p *platform) onClose(fn func()) { p.closers = append(p.closers, fn) }
 
 func (p *platform) openDatabase(ctx context.Context) (err error) {
 	if p.opts.Firestore != Emulator {
-		p.db = twin{mem.NewDB(p.now)}
+		db := mem.NewDB(p.now)
+		if p.opts.chaos != nil {
+			p.opts.chaos.openDatabase(db)
+		}
+		p.db = twin{db}
 	} else if p.db, err = p.startEmulator(ctx); err != nil {
 		return err
 	}
@@ -114,7 +124,11 @@ func (p *platform) openBroker(ctx context.Context) error {
 	for _, a := range p.accounts {
 		server.Register(a.creds.Reveal())
 	}
-	s, err := serve.Listen(ctx, "127.0.0.1:0", p.counting(server))
+	handler := p.counting(server)
+	if p.opts.chaos != nil {
+		handler = p.opts.chaos.broker(handler)
+	}
+	s, err := serve.Listen(ctx, "127.0.0.1:0", handler)
 	if err != nil {
 		return fmt.Errorf("simulated broker: %w", err)
 	}
@@ -172,10 +186,14 @@ func (p *platform) serve(ctx context.Context) error {
 		return err
 	}
 	p.at = at
-	if err := p.push(ctx, topicTicks, "fanout", at.fanout); err != nil {
+	// A tick has no end of attempts: after a crash it must outlast the dead delivery's claim, and a tick too old is
+	// dropped by the fanout itself.
+	ticks := p.delivery(at.fanout)
+	ticks.MaxAttempts = -1
+	if err := p.pubsub.Push(ctx, topicTicks, topicTicks+"-fanout", topicDead, ticks); err != nil {
 		return err
 	}
-	if err := p.push(ctx, topicRequests, "syncer", at.syncer); err != nil {
+	if err := p.pubsub.Push(ctx, topicRequests, topicRequests+"-syncer", topicDead, p.delivery(at.syncer)); err != nil {
 		return err
 	}
 	if err := p.watch(ctx, at.signaler); err != nil {
@@ -185,14 +203,10 @@ func (p *platform) serve(ctx context.Context) error {
 	return nil
 }
 
-func (p *platform) push(ctx context.Context, topic, service, url string) error {
-	return p.pubsub.Push(ctx, topic, topic+"-"+service, topicDead, p.delivery(url))
-}
-
 // watch delivers the snapshots' changes to the signaler, and shows all writes to the oracle and the meter.
 func (p *platform) watch(ctx context.Context, url string) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := newWatcher(p.oracle, p.meter)
+	w := newWatcher(p.oracle, p.meter, p.opts.Strategy == "all" || p.opts.Strategy == strategy.KindRebalance)
 	if p.feed, err = p.db.Watch(ctx, w.add, p.delivery(url)); err != nil {
 		cancel()
 		w.close()
@@ -203,19 +217,28 @@ func (p *platform) watch(ctx context.Context, url string) (err error) {
 }
 
 func (p *platform) delivery(url string) mem.DeliveryConfig {
-	return mem.DeliveryConfig{
+	cfg := mem.DeliveryConfig{
 		URL: url, MaxInFlight: 1000, Timeout: time.Minute, MinBackoff: 100 * time.Millisecond, MaxBackoff: 5 * time.Second,
-		MaxAttempts: 10, Duplicate: p.opts.Duplicate, Seed: p.opts.Seed, Log: p.log, DeadLetter: p.gaveUp,
+		MaxAttempts: 10, Duplicate: p.opts.Duplicate, Reorder: p.opts.Reorder, HoldBack: p.holdBack(), Seed: p.opts.Seed, Log: p.log, DeadLetter: p.gaveUp,
 	}
+	if p.opts.chaos != nil {
+		p.opts.chaos.delivery(&cfg)
+	}
+	return cfg
 }
+
+// holdBack is how late an event that is out of order may come: within a tick of its own.
+func (p *platform) holdBack() time.Duration { return min(5*time.Second, p.opts.Interval/2) }
 
 // gaveUp notes a message that was delivered in vain too often.
 func (p *platform) gaveUp(m mem.Message, lastErr error) {
 	p.meter.bury(1)
 	p.log.Error("message is dead-lettered", "event_id", m.Header.Get("Ce-Id"), "error", lastErr)
-	if r, ok := requestOf(m.Header.Get("Ce-Id")); ok {
+	if r, ok := requestOf(m.Header.Get("Ce-Id")); ok && m.Header.Get("Ce-Type") == event.TypeSyncRequest {
 		p.oracle.deadLettered(r)
+		return
 	}
+	p.oracle.lostForGood()
 }
 
 // pending is what is still under way.

@@ -12,12 +12,15 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/child"
 )
 
 const (
-	startWait  = 30 * time.Second
-	stopWait   = 10 * time.Second // what Cloud Run gives
-	restartGap = 100 * time.Millisecond
+	startWait   = 30 * time.Second
+	stopWait    = 10 * time.Second       // what Cloud Run gives
+	restartGap  = 100 * time.Millisecond // doubles each time
+	restartMost = 5 * time.Second
 )
 
 // process is one service as a process of its own, started again on the same port whenever it ends, as Cloud Run does.
@@ -28,7 +31,7 @@ type process struct {
 	log             *slog.Logger
 
 	mu       sync.Mutex
-	cmd      *exec.Cmd
+	running  *child.Process
 	restarts int
 	stopping bool
 	ended    chan struct{}
@@ -73,12 +76,13 @@ func (p *process) launch() error {
 	if p.stopping {
 		return nil
 	}
-	p.cmd = exec.Command(p.path) //nolint:gosec,noctx // it is stopped in order, see stop
-	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.env, p.logs, p.logs
-	ownGroup(p.cmd)
-	if err := p.cmd.Start(); err != nil {
+	cmd := exec.Command(p.path) //nolint:gosec,noctx // it is stopped in order, see stop
+	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, p.logs, p.logs
+	running, err := child.Start(cmd)
+	if err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
+	p.running = running
 	return nil
 }
 
@@ -86,7 +90,7 @@ func (p *process) launch() error {
 func (p *process) supervise() {
 	defer close(p.ended)
 	for {
-		err := p.cmd.Wait()
+		err := p.running.Wait()
 		p.mu.Lock()
 		stopping := p.stopping
 		if !stopping {
@@ -97,10 +101,10 @@ func (p *process) supervise() {
 			return
 		}
 		p.log.Warn("service ended and is started again", "service", p.name, "error", err)
-		time.Sleep(restartGap)
+		time.Sleep(min(restartMost, restartGap<<min(p.restarts-1, 10)))
 		if err := p.launch(); err != nil {
 			p.log.Error("service does not start", "service", p.name, "error", err)
-			return
+			return // what it leaves undone is lost, and the oracle says so
 		}
 	}
 }
@@ -137,20 +141,20 @@ func (p *process) await(ctx context.Context) error {
 func (p *process) pid() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cmd.Process.Pid
+	return p.running.Pid()
 }
 
 // stop asks the service to end, and kills it when it takes too long.
 func (p *process) stop() {
 	p.mu.Lock()
 	p.stopping = true
-	cmd := p.cmd
+	running := p.running
 	p.mu.Unlock()
-	_ = terminate(cmd.Process)
+	_ = running.Terminate()
 	select {
 	case <-p.ended:
 	case <-time.After(stopWait):
-		_ = cmd.Process.Kill()
+		_ = running.Kill()
 		<-p.ended
 	}
 }

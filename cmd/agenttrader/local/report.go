@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
@@ -31,10 +32,13 @@ type Report struct {
 	UsersPerSecond   float64   `json:"users_per_second"`
 	TickToSnapshot   Quantiles `json:"tick_to_snapshot_ms"`
 	TickToSignal     Quantiles `json:"tick_to_signal_ms"`
-	Ops              Ops       `json:"ops"`
-	WallS            float64   `json:"wall_s"`
-	CPUS             float64   `json:"cpu_s"`
-	PeakRSSMB        float64   `json:"peak_rss_mb"`
+
+	Health map[health.State]int `json:"health"` // users by state
+
+	Ops       Ops     `json:"ops"`
+	WallS     float64 `json:"wall_s"`
+	CPUS      float64 `json:"cpu_s"`
+	PeakRSSMB float64 `json:"peak_rss_mb"`
 
 	verdict Verdict
 }
@@ -85,11 +89,7 @@ func (p *platform) report(ticks int, began time.Time) Report {
 func (p *platform) judge(ctx context.Context) (Verdict, error) {
 	crashed := p.restarted("fanout")
 	p.closeTo(p.databases)
-	users := make([]string, len(p.accounts))
-	for i, a := range p.accounts {
-		users[i] = a.userID
-	}
-	v, err := p.oracle.judge(ctx, p.db, users)
+	v, err := p.oracle.judge(ctx, p.db)
 	if crashed {
 		v.RequestsAgain = 0 // a crash may repeat a page: the requests were, as they must, harmless
 	}
@@ -98,7 +98,7 @@ func (p *platform) judge(ctx context.Context) (Verdict, error) {
 
 func (r *Report) judge(v Verdict) {
 	r.verdict = v
-	r.Lost, r.SignalsDuplicate, r.RequestsAgain, r.Regressed = v.Lost, v.SignalsDuplicate, v.RequestsAgain, v.Regressed
+	r.Lost, r.SignalsDuplicate, r.RequestsAgain, r.Regressed = v.Lost+v.Missing+v.Silent+v.Buried, v.SignalsDuplicate, v.RequestsAgain, v.Regressed
 	r.Signals, r.Denials = v.Signals, v.Denials
 }
 
@@ -131,6 +131,7 @@ func (r Report) Table(w io.Writer) error {
 		{"synced", r.Synced, fmt.Sprintf("of these %d unchanged, nothing written", r.Unchanged)},
 		{"failed", r.Failed, "the user's own trouble; the next tick is the retry"},
 		{"dropped", r.Dropped, "overtaken by a later tick, or the user is gone"},
+		{"users by state", states(r.Health), ""},
 		{"signals", r.Signals, fmt.Sprintf("and %d denials", r.Denials)},
 		{"lost", r.Lost, "must be 0"},
 		{"signals twice", r.SignalsDuplicate, "must be 0"},
@@ -157,3 +158,14 @@ func (r Report) Table(w io.Writer) error {
 }
 
 func round(f float64) float64 { return math.Round(f*100) / 100 }
+
+// states are those that anybody is in.
+func states(users map[health.State]int) string {
+	var list []string
+	for _, s := range health.States() {
+		if n := users[s]; n > 0 {
+			list = append(list, fmt.Sprintf("%s %d", s, n))
+		}
+	}
+	return strings.Join(list, ", ")
+}

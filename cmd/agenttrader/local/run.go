@@ -56,6 +56,14 @@ func Run(ctx context.Context, opts Options, log *slog.Logger, show func(c Progre
 		return Report{}, err
 	}
 	r.judge(v)
+	if r.Health, err = p.health(life); err != nil {
+		return Report{}, err
+	}
+	if opts.chaos != nil {
+		if err := opts.chaos.judge(life, p); err != nil {
+			return Report{}, err
+		}
+	}
 	r.TickToSnapshot, r.TickToSignal = quantiles(p.meter.snapshot), quantiles(p.meter.signal)
 	return r, nil
 }
@@ -72,9 +80,14 @@ func (p *platform) tickAll(ctx, life context.Context, show func(Progress)) (last
 		if last != 0 {
 			p.show(last, true, show)
 		}
+		if p.opts.chaos != nil {
+			p.check(life, last, n-1)
+			p.opts.chaos.before(n, p.opts.Ticks)
+		}
 		last = tick.Of(p.step())
 		p.oracle.forget(last - 10)
 		p.meter.begin(last)
+		p.oracle.ticked(last)
 		if err := p.ticks.Publish(life, event.New("tick/"+last.String(), event.TypeTick, "scheduler", "")); err != nil {
 			return last, n, fmt.Errorf("publish tick %s: %w", last, err)
 		}

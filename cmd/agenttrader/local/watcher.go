@@ -1,10 +1,14 @@
 package local
 
 import (
+	"math"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
@@ -12,6 +16,8 @@ import (
 type watcher struct {
 	oracle *oracle
 	meter  *meter
+
+	speaks bool // the users have a strategy that speaks when an account has drifted
 
 	mu    sync.Mutex
 	more  *sync.Cond
@@ -25,8 +31,8 @@ type seen struct {
 	at time.Time // monotonic
 }
 
-func newWatcher(o *oracle, m *meter) *watcher {
-	w := &watcher{oracle: o, meter: m, ended: make(chan struct{})}
+func newWatcher(o *oracle, m *meter, speaks bool) *watcher {
+	w := &watcher{oracle: o, meter: m, speaks: speaks, ended: make(chan struct{})}
 	w.more = sync.NewCond(&w.mu)
 	go w.run()
 	return w
@@ -80,6 +86,10 @@ func (w *watcher) tell(s seen) {
 		}
 		return
 	}
+	if isHealth(s.path) {
+		w.health(uid, fields)
+		return
+	}
 	var v version
 	v.seq, _ = fields["seq"].(int64)
 	v.observed, _ = fields["observed_at"].(time.Time)
@@ -87,6 +97,9 @@ func (w *watcher) tell(s seen) {
 	v.tick, _ = tick.Parse(text)
 	first := w.oracle.tickOf(uid) < v.tick
 	w.oracle.snapshot(uid, v)
+	if v.seq == 1 && w.speaks && drifted(fields) {
+		w.oracle.mustSignal(uid)
+	}
 	if first {
 		w.meter.snapshotWritten(v.tick, s.at)
 	}
@@ -100,4 +113,46 @@ func requestOf(id string) (request, bool) {
 	}
 	parsed, err := tick.Parse(t)
 	return request{parsed, uid}, err == nil
+}
+
+// health tells the oracle how long a user is not asked for.
+func (w *watcher) health(uid string, fields document.Fields) {
+	until, ok := fields["next_attempt_at"].(time.Time)
+	text, _ := fields["tick"].(string)
+	after, err := tick.Parse(text)
+	if ok && err == nil && fields["failing"] == true {
+		w.oracle.waiting(uid, wait{after, until})
+	}
+}
+
+// drifted says, from the document's figures alone, that a holding is further from its weight than any band: twice the
+// demo strategy's.
+func drifted(f document.Fields) bool {
+	raw, _ := f["raw"].(map[string]any)
+	equity := figure(raw["equity"])
+	if equity <= 0 || f["incomplete"] == true {
+		return false
+	}
+	held := map[string]float64{}
+	positions, _ := f["positions"].([]any)
+	for _, p := range positions {
+		p, _ := p.(map[string]any)
+		symbol, _ := p["symbol"].(string)
+		held[symbol] = figure(p["market_value"])
+	}
+	demo := params()[strategy.KindRebalance]
+	weights, _ := demo["weights"].(map[string]any)
+	band, _ := demo["drift_band"].(float64)
+	for symbol, weight := range weights {
+		if w, ok := weight.(float64); ok && math.Abs(held[symbol]/equity-w) > 2*band {
+			return true
+		}
+	}
+	return false
+}
+
+func figure(v any) float64 {
+	s, _ := v.(string)
+	f, _ := strconv.ParseFloat(s, 64)
+	return f
 }

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,6 +18,8 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/broker"
+	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
+	"github.com/agenttrader/agenttrader/pkg/secret"
 )
 
 func figure(s string) decimal.NullDecimal {
@@ -164,5 +170,58 @@ func TestResetAt(t *testing.T) {
 		if !errors.As(err, &e) || e.Kind != broker.RateLimited || e.ResetAt.IsZero() != (want == 0) || want != 0 && e.ResetAt.Unix() != want {
 			t.Errorf("%q: %#v, want reset at %d", header, err, want)
 		}
+	}
+}
+
+// A reset connection is the caller's to ask again on: net/http alone would repeat the call on every pooled connection.
+func TestResetIsNotRepeated(t *testing.T) {
+	var resets atomic.Bool
+	var calls atomic.Int64
+	hold := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !resets.Load() {
+			<-hold
+			_, _ = w.Write([]byte(`{"id":"a","status":"ACTIVE"}`))
+			return
+		}
+		calls.Add(1)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.Close()
+	}))
+	defer server.Close()
+	b, err := alpaca.New(alpaca.Config{PaperURL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	creds, err := secret.NewCredentials("k", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := b.Open(broker.Paper, creds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 20 { // twenty connections in the pool
+		wg.Go(func() {
+			if _, err := session.Account(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	close(hold)
+	wg.Wait()
+	resets.Store(true)
+	_, err = session.Account(t.Context())
+	if broker.KindOf(err) != broker.Unavailable {
+		t.Errorf("a reset connection is %v, want unavailable", err)
+	}
+	if n := calls.Load(); n < 1 || n > 2 {
+		t.Errorf("one call was made %d times", n)
 	}
 }

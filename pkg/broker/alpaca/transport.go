@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/secret"
@@ -54,7 +56,9 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Header.Get("APCA-API-KEY-ID") != keyID || req.Header.Get("APCA-API-SECRET-KEY") != secretKey || req.Header.Get("Authorization") != "" {
 		return nil, errForeignKey
 	}
-	resp, err := c.next.RoundTrip(req.WithContext(c.ctx))
+	ctx, cancel := oneConnection(c.ctx)
+	defer cancel()
+	resp, err := c.next.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -69,4 +73,16 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(c.body))
 	return resp, nil
+}
+
+// oneConnection ends a request that would be sent again: net/http repeats a GET on the next pooled connection when one
+// was reset, as often as there are connections. Whether to ask again is the caller's to decide, within its budget.
+func oneConnection(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	var taken atomic.Bool
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) {
+		if taken.Swap(true) {
+			cancel()
+		}
+	}}), cancel
 }

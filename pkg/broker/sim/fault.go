@@ -108,6 +108,16 @@ func ParseFault(text string) (Fault, error) {
 	return f, nil
 }
 
+// Of is the name of the fault that the account calls of a key meet, "" if none: the first of the list that hits it.
+func Of(faults []Fault, seed uint64, keyID string) string {
+	for _, f := range faults {
+		if f.hits(seed, keyID) {
+			return f.kind.name
+		}
+	}
+	return ""
+}
+
 func (f Fault) hits(seed uint64, keyID string) bool {
 	if f.key != "" {
 		return f.key == keyID

@@ -22,6 +22,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/agenttrader/agenttrader/pkg/child"
 )
 
 // ErrMissing says that this machine has no emulator, and what to install.
@@ -37,15 +39,15 @@ const (
 
 // Emulator is one running Firestore emulator. A project id of its own isolates whoever uses it.
 type Emulator struct {
-	addr   string
-	cmd    *exec.Cmd
-	exited chan struct{}
-	log    *tail
-	sink   *sink
-	once   sync.Once
+	addr string
+	java *child.Process
+	log  *tail
+	sink *sink
+	once sync.Once
 }
 
-// Start runs an emulator on a free port of loopback. It lives until Stop, or until this process ends. The error is
+// Start runs an emulator on a free port of loopback. It lives until Stop; on Linux it also ends with this process,
+// however that ends. The error is
 // ErrMissing where the jar or Java is.
 func Start(ctx context.Context) (*Emulator, error) {
 	java, path, err := find()
@@ -62,19 +64,14 @@ func Start(ctx context.Context) (*Emulator, error) {
 		return nil, err
 	}
 	_, port, _ := net.SplitHostPort(addr)
-	e := &Emulator{addr: addr, exited: make(chan struct{}), log: &tail{}, sink: sink}
-	e.cmd = exec.Command(java, "-Xmx1g", "-XX:+UseSerialGC", "-Duser.language=en", "-cp", path, mainClass, //nolint:gosec,noctx // it outlives ctx, and ends by Stop
+	e := &Emulator{addr: addr, log: &tail{}, sink: sink}
+	cmd := exec.Command(java, "-Xmx1g", "-XX:+UseSerialGC", "-Duser.language=en", "-cp", path, mainClass, //nolint:gosec,noctx // it outlives ctx, and ends by Stop
 		"--host=127.0.0.1", "--port="+port, "--functions_emulator="+sink.addr())
-	e.cmd.Stdout, e.cmd.Stderr = e.log, e.log
-	ownGroup(e.cmd)
-	if err := e.cmd.Start(); err != nil {
+	cmd.Stdout, cmd.Stderr = e.log, e.log
+	if e.java, err = child.Start(cmd); err != nil {
 		sink.close()
 		return nil, fmt.Errorf("firestore emulator: %w", err)
 	}
-	go func() {
-		_ = e.cmd.Wait()
-		close(e.exited)
-	}()
 	if err := e.await(ctx); err != nil {
 		e.Stop() //nolint:contextcheck // ctx may be what ended
 		return nil, err
@@ -132,7 +129,7 @@ func (e *Emulator) await(ctx context.Context) error {
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
-		case <-e.exited:
+		case <-e.java.Ended():
 			return fmt.Errorf("firestore emulator: it ended while starting: %s", e.log)
 		case <-ctx.Done():
 			return fmt.Errorf("firestore emulator: not up after %s: %s", startWait, e.log)
@@ -183,10 +180,10 @@ func (e *Emulator) Stop() {
 		defer cancel()
 		_ = e.call(ctx, http.MethodPost, "/shutdown", "")
 		select {
-		case <-e.exited:
+		case <-e.java.Ended():
 		case <-ctx.Done():
-			_ = e.cmd.Process.Kill()
-			<-e.exited
+			_ = e.java.Kill()
+			_ = e.java.Wait()
 		}
 		e.sink.close()
 	})

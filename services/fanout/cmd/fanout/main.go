@@ -39,7 +39,7 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 		return err
 	}
 	service, err := fanout.New(cfg, fanout.Deps{
-		Users: store.New(db), Ledger: store.New(db), Requests: requests, Now: time.Now, NewOwner: uuid.NewString,
+		Users: store.New(db), Health: store.New(db), Ledger: store.New(db), Requests: requests, Now: time.Now, NewOwner: uuid.NewString,
 		Invalid: func(userID string, err error) { log.Warn("user is not synced", "user_id", userID, "error", err) },
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/services/syncer"
@@ -44,8 +45,12 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 		return err
 	}
 	service, err := syncer.New(cfg, syncer.Deps{
-		Vault: vault, Broker: broker, Snapshots: store.New(db), Now: time.Now,
+		Vault: vault, Broker: broker, Snapshots: store.New(db), Health: store.New(db), Keys: store.New(db), Now: time.Now,
 		Fault: func(_ context.Context, userID string, err error) { log.Warn(err.Error(), "user_id", userID) },
+		Changed: func(_ context.Context, before, after health.Health) {
+			log.Info("sync health changed", "user_id", after.UserID, "from", before.State, "to", after.State, "error_code", after.Cause)
+		},
+		Breaker: func(from, to string) { log.Error("circuit breaker of the broker", "from", from, "to", to) },
 	})
 	if err != nil {
 		return err

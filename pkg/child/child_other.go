@@ -1,12 +1,12 @@
 //go:build !unix
 
-package local
+package child
 
 import (
 	"os"
 	"os/exec"
 )
 
-func ownGroup(*exec.Cmd) {}
+func apart(*exec.Cmd) {}
 
 func terminate(p *os.Process) error { return p.Kill() }
