@@ -3,6 +3,7 @@ module github.com/agenttrader/agenttrader/cmd/agenttrader
 go 1.26.0
 
 require (
+	cloud.google.com/go/pubsub/v2 v2.8.1
 	github.com/Shopify/toxiproxy/v2 v2.12.0
 	github.com/agenttrader/agenttrader/pkg v0.0.0
 	github.com/agenttrader/agenttrader/services/fanout v0.0.0
@@ -27,7 +28,6 @@ require (
 	cloud.google.com/go/firestore v1.29.2 // indirect
 	cloud.google.com/go/iam v1.14.0 // indirect
 	cloud.google.com/go/longrunning v1.3.0 // indirect
-	cloud.google.com/go/pubsub/v2 v2.8.1 // indirect
 	cloud.google.com/go/secretmanager v1.24.0 // indirect
 	github.com/alpacahq/alpaca-trade-api-go/v3 v3.9.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
