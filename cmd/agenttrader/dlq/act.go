@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -80,7 +81,7 @@ func (a *cli) replay(c *cobra.Command, d *desk, letters []deadletter.Letter, cha
 		t.add(o)
 		_ = bar.Add(1)
 	})
-	_ = bar.Finish()
+	_ = bar.Clear()
 	if len(t.rows) > 1 {
 		err = table(c.OutOrStdout(), a.width(c.OutOrStdout()), t.rows)
 	}
@@ -124,7 +125,7 @@ func (t *tally) add(o deadletter.Outcome) {
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d as they were, %d by %d fresh requests, %d not replayed, %d failed", t.asWere, t.fresh, len(t.users), t.skipped, t.failed)
+	return fmt.Sprintf("%d replayed as they were, %d by fresh requests for %d users, %d not replayed, %d failed", t.asWere, t.fresh, len(t.users), t.skipped, t.failed)
 }
 
 func (a *cli) dropCommand() *cobra.Command {
@@ -176,7 +177,7 @@ func (a *cli) dropCommand() *cobra.Command {
 
 func (a *cli) drop(c *cobra.Command, d *desk, letters []deadletter.Letter) error {
 	bar := a.bar(c.ErrOrStderr(), len(letters), "dropping")
-	defer func() { _ = bar.Finish() }()
+	defer func() { _ = bar.Clear() }()
 	for done := 0; done < len(letters); {
 		part := letters[done:min(done+dropAtOnce, len(letters))]
 		ids := make([]string, len(part))
@@ -211,9 +212,10 @@ func confirm(ctx context.Context, in io.Reader, out io.Writer, question string) 
 	}
 }
 
-// bar is seen on a terminal only, and not for a few letters; -1 is for an unknown number.
+// bar is seen on a terminal only, and not for a few letters; -1 is for an unknown number. Clear takes it away.
 func (a *cli) bar(w io.Writer, total int, what string) *progressbar.ProgressBar {
 	visible := a.terminal(w) && (total < 0 || total >= barFrom)
 	return progressbar.NewOptions(total, progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(visible),
-		progressbar.OptionSetDescription(what), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+		progressbar.OptionSetDescription(what), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionUseANSICodes(true),
+		progressbar.OptionThrottle(50*time.Millisecond), progressbar.OptionSetSpinnerChangeInterval(0)) // else a goroutine goes on writing after the end
 }

@@ -106,7 +106,7 @@ func (a *cli) review(c *cobra.Command, p *picking, work func(d *desk, letters []
 	defer func() { err = errors.Join(err, d.close()) }()
 	bar := a.bar(c.ErrOrStderr(), -1, "reading letters")
 	letters, more, err := deadletter.Scan(ctx, d.box, func(n int) { _ = bar.Set(n) })
-	_ = bar.Exit()
+	_ = bar.Clear()
 	if err != nil {
 		return interrupted(ctx, err)
 	}
