@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/dlq"
 )
 
 func root() *cobra.Command {
@@ -19,7 +21,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), versionCommand())
+	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), dlq.Command(), versionCommand())
 	return c
 }
 

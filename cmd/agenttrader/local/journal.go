@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/deadletter"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 )
 
@@ -47,7 +48,7 @@ type journal struct {
 
 func (j *journal) came(r *http.Request) {
 	req, ok := requestOf(r.Header.Get("Ce-Id"))
-	if !ok {
+	if !ok || r.Header.Get("Ce-"+deadletter.ReplayOf) != "" { // an operator's replay is not the fanout's doing
 		return
 	}
 	message := r.Header.Get("X-Goog-Pubsub-Message-Id")

@@ -19,6 +19,9 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 		return at, err
 	}
 	p.onClose(secrets.Close)
+	if err := p.openReview(ctx); err != nil {
+		return at, err
+	}
 	env := []string{
 		"GCP_PROJECT=" + Project,
 		"FIRESTORE_EMULATOR_HOST=" + db.emulator.Addr(),
@@ -52,6 +55,7 @@ func (p *platform) announce(db *emulated) {
 		_, _ = fmt.Fprintf(p.opts.Logs, "%-10s %s  pid %d\n", s.name, s.url, s.pid())
 	}
 	_, _ = fmt.Fprintf(p.opts.Logs, "%-10s http://%s  project %s\n%-10s %s\n", "firestore", db.emulator.Addr(), Project, "broker", p.trading)
+	p.announceReview(db)
 }
 
 // restarted says that a service had to be started again.
