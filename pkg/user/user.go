@@ -52,7 +52,7 @@ type Keys interface {
 	RaiseKeyVersion(ctx context.Context, userID, version string) error
 }
 
-// ErrNotFound: there is no such user.
+// ErrNotFound says that there is no such user.
 var ErrNotFound = errors.New("no such user")
 
 // Finder finds one user.
