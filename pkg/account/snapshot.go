@@ -47,9 +47,11 @@ func (s Snapshot) Older(t Snapshot) bool {
 	return s.Tick < t.Tick
 }
 
-// Stale says whether the snapshot is too old to trade on. A snapshot that does not say when it was observed is.
+// Stale says whether the snapshot is too old to trade on. One that does not say when it was observed is, and so is one
+// from the future, a minute of difference between clocks aside: nothing is known of its age.
 func (s Snapshot) Stale(now time.Time, limit time.Duration) bool {
-	return s.ObservedAt.IsZero() || now.Sub(s.ObservedAt) > limit
+	age := now.Sub(s.ObservedAt)
+	return s.ObservedAt.IsZero() || age > limit || age < -time.Minute
 }
 
 // The answers of a Store that are no faults of it.

@@ -20,13 +20,15 @@ import (
 // connections of a client: Google's front ends take 100 calls at a time on one, an instance may have 1,000 events in work.
 const connections = 10
 
-// Config says which project, and where it is. FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST are read by Google's
-// clients themselves.
+// Config says which project, and where it is. Google's clients read FIRESTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST
+// themselves; here they are checked.
 type Config struct {
 	Project        string `env:"GCP_PROJECT"`
 	Gcloud         string `env:"GCLOUD_PROJECT"`          // the predecessor's other name for it
 	Database       string `env:"FIRESTORE_DATABASE"`      // "" is (default)
 	SecretEndpoint string `env:"SECRET_MANAGER_ENDPOINT"` // host:port of a stand-in on loopback; "" is Google's
+	Firestore      string `env:"FIRESTORE_EMULATOR_HOST"` // the same
+	PubSub         string `env:"PUBSUB_EMULATOR_HOST"`    // the same
 }
 
 // Validate names every fault.
@@ -38,13 +40,22 @@ func (c *Config) Validate() error {
 	if c.Project != "" && c.Gcloud != "" && c.Project != c.Gcloud {
 		errs = append(errs, fmt.Errorf("GCP_PROJECT is %q, GCLOUD_PROJECT is %q: unset one", c.Project, c.Gcloud))
 	}
-	if c.SecretEndpoint != "" {
-		host, _, err := net.SplitHostPort(c.SecretEndpoint)
-		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-			errs = append(errs, fmt.Errorf("SECRET_MANAGER_ENDPOINT is %q: keys go unencrypted to loopback only, like 127.0.0.1:9000", c.SecretEndpoint))
-		}
-	}
+	errs = append(errs,
+		checkLoopback("SECRET_MANAGER_ENDPOINT", c.SecretEndpoint), checkLoopback("FIRESTORE_EMULATOR_HOST", c.Firestore),
+		checkLoopback("PUBSUB_EMULATOR_HOST", c.PubSub))
 	return errors.Join(errs...)
+}
+
+// checkLoopback: what is set in place of Google's is spoken to without encryption, and without asking who it is.
+func checkLoopback(name, addr string) error {
+	if addr == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || (host != "localhost" && (ip == nil || !ip.IsLoopback())) {
+		return fmt.Errorf("%s is %.100q: keys and accounts go unencrypted to loopback only, like 127.0.0.1:9000", name, addr)
+	}
+	return nil
 }
 
 // ProjectID is the Google Cloud project.

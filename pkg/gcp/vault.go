@@ -41,6 +41,9 @@ func (v *Vault) Credentials(ctx context.Context, userID, version string) (secret
 		return secret.Credentials{}, "", vaultFault(name, err)
 	}
 	payload := resp.GetPayload()
+	if payload == nil {
+		return secret.Credentials{}, "", fmt.Errorf("secret manager: %s came without a payload", name)
+	}
 	if sum := payload.DataCrc32C; sum != nil && *sum != int64(crc32.Checksum(payload.GetData(), castagnoli)) {
 		return secret.Credentials{}, "", fmt.Errorf("secret manager: %s was damaged on its way: checksum differs", name)
 	}

@@ -74,10 +74,11 @@ func TestUsable(t *testing.T) {
 		s    account.Snapshot
 		code string
 	}{
-		"fresh":        {account.Snapshot{ObservedAt: now.Add(-300 * time.Second)}, ""},
-		"stale":        {account.Snapshot{ObservedAt: now.Add(-301 * time.Second)}, risk.SnapshotStale},
-		"without time": {account.Snapshot{}, risk.SnapshotStale},
-		"incomplete":   {account.Snapshot{ObservedAt: now, Incomplete: true}, risk.SnapshotIncomplete},
+		"fresh":           {account.Snapshot{ObservedAt: now.Add(-300 * time.Second)}, ""},
+		"stale":           {account.Snapshot{ObservedAt: now.Add(-301 * time.Second)}, risk.SnapshotStale},
+		"from the future": {account.Snapshot{ObservedAt: now.Add(61 * time.Second)}, risk.SnapshotStale},
+		"without time":    {account.Snapshot{}, risk.SnapshotStale},
+		"incomplete":      {account.Snapshot{ObservedAt: now, Incomplete: true}, risk.SnapshotIncomplete},
 	} {
 		d := risk.Usable(c.s, now, 300*time.Second)
 		if (d == nil) != (c.code == "") || (d != nil && d.Code != c.code) {

@@ -41,7 +41,7 @@ func listen(ctx context.Context, addr string, door func(http.Handler) http.Handl
 	}
 	s := &Server{listener: l, failed: make(chan error, 1)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", s.health)
+	mux.HandleFunc("/health", s.health)
 	mux.Handle("/", h)
 	s.http = &http.Server{
 		Handler:           mux,
@@ -49,7 +49,7 @@ func listen(ctx context.Context, addr string, door func(http.Handler) http.Handl
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      11 * time.Minute, // above Pub/Sub's longest ack deadline: it must not cut off a handler
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    160 << 10, // a message may have 100 attributes of 1,280 bytes, name and value
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	go func() {

@@ -27,7 +27,7 @@ func escape(s string, n int) string {
 	var b strings.Builder
 	for len(s) > 0 {
 		r, size := utf8.DecodeRuneInString(s)
-		if unicode.IsPrint(r) && !(r == utf8.RuneError && size == 1) {
+		if unicode.IsPrint(r) && (r != utf8.RuneError || size != 1) {
 			b.WriteString(s[:size])
 		} else {
 			q := strconv.Quote(s[:size])

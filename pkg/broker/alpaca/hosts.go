@@ -27,6 +27,9 @@ func CheckURL(name, s string) error {
 		return nil
 	}
 	u, err := url.Parse(s)
+	if err == nil && u.User != nil {
+		return fmt.Errorf("%s is %.200q: an address takes no user and no password", name, u.Redacted())
+	}
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return fmt.Errorf("%s is %.200q: want an address like %s", name, s, DefaultPaperURL)
 	}
