@@ -81,7 +81,10 @@ const closeLimit = time.Second
 
 // Close closes what was opened, last first. A publisher whose topic does not answer would flush for half a minute, in
 // vain: what it holds was not acknowledged by anybody.
-func (c *Cloud) Close() error {
+func (c *Cloud) Close() error { return c.CloseWithin(closeLimit) }
+
+// CloseWithin is Close with a bound of its own, for what has the time to close in order.
+func (c *Cloud) CloseWithin(limit time.Duration) error {
 	closers := c.closers
 	c.closers = nil
 	closed := make(chan error, 1)
@@ -95,8 +98,8 @@ func (c *Cloud) Close() error {
 	select {
 	case err := <-closed:
 		return err
-	case <-time.After(closeLimit):
-		return fmt.Errorf("clients of project %s did not close within %s: left open", c.cfg.ProjectID(), closeLimit)
+	case <-time.After(limit):
+		return fmt.Errorf("clients of project %s did not close within %s: left open", c.cfg.ProjectID(), limit)
 	}
 }
 

@@ -32,6 +32,9 @@ type config struct {
 	Subscription string `env:"DEAD_LETTERS_SUBSCRIPTION"`
 }
 
+// closeLimit is for giving letters back.
+const closeLimit = 15 * time.Second
+
 // https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
 const name = `[A-Za-z][A-Za-z0-9._~+%-]{2,254}`
 
@@ -65,7 +68,7 @@ func openCloud(ctx context.Context, project string) (*desk, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	return &desk{
-		where: where, box: box, requests: topics.Requests, now: time.Now, close: c.Close,
+		where: where, box: box, requests: topics.Requests, now: time.Now, close: func() error { return c.CloseWithin(closeLimit) },
 		users: func(ctx context.Context) (user.Finder, error) {
 			if (pubsub == "") != (firestore == "") {
 				return nil, errors.New("only one of PUBSUB_EMULATOR_HOST and FIRESTORE_EMULATOR_HOST is set: letters and users would be those of two worlds. Set both, or none")
