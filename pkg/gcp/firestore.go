@@ -41,7 +41,7 @@ func (f *Firestore) Get(ctx context.Context, path string) (document.Document, er
 	defer cancel()
 	snap, err := ref.Get(ctx)
 	if err != nil {
-		return document.Document{}, fault("get", path, err)
+		return document.Document{}, readFault(path, snap, err)
 	}
 	return fromSnapshot(path, snap), nil
 }
@@ -168,7 +168,7 @@ func (t *transaction) Get(_ context.Context, path string) (document.Document, er
 		if status.Code(err) == codes.Aborted {
 			t.lost = err
 		}
-		return document.Document{}, fault("get", path, err)
+		return document.Document{}, readFault(path, snap, err)
 	}
 	return fromSnapshot(path, snap), nil
 }
@@ -241,6 +241,15 @@ func updates(fields document.Fields) []firestore.Update {
 
 func fromSnapshot(path string, snap *firestore.DocumentSnapshot) document.Document {
 	return document.Document{Path: path, Fields: snap.Data(), CreateTime: snap.CreateTime, UpdateTime: snap.UpdateTime}
+}
+
+// readFault: a document that isn't there comes with a snapshot that says so. Without one it is the database that is
+// missing, and nobody must take its users for removed.
+func readFault(path string, snap *firestore.DocumentSnapshot, err error) error {
+	if snap == nil && status.Code(err) == codes.NotFound {
+		return fmt.Errorf("firestore: get %s: %w: is there such a database? %w", path, document.ErrUnavailable, err)
+	}
+	return fault("get", path, err)
 }
 
 // fault gives a call's error the class that callers tell apart; the client's own words stay with it.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
@@ -63,6 +64,18 @@ func (r *refusing) Commit(context.Context, *firestorepb.CommitRequest) (*firesto
 	return nil, status.Error(r.code, "refused")
 }
 
+func (r *refusing) BeginTransaction(context.Context, *firestorepb.BeginTransactionRequest) (*firestorepb.BeginTransactionResponse, error) {
+	return &firestorepb.BeginTransactionResponse{Transaction: []byte("t")}, nil
+}
+
+func (r *refusing) Rollback(context.Context, *firestorepb.RollbackRequest) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, nil
+}
+
+func (r *refusing) BatchGetDocuments(*firestorepb.BatchGetDocumentsRequest, firestorepb.Firestore_BatchGetDocumentsServer) error {
+	return status.Error(codes.NotFound, "The database (default) does not exist for project p")
+}
+
 func TestFirestoreFaults(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -100,5 +113,16 @@ func TestFirestoreFaults(t *testing.T) {
 	fake.code = codes.InvalidArgument
 	if err := db.Set(t.Context(), "users/a", document.Fields{"n": 1}); err == nil || errors.Is(err, document.ErrUnavailable) {
 		t.Errorf("a fault of ours: %v, want an error without a class", err)
+	}
+	// A database that isn't there must not look like users who aren't.
+	if _, err := db.Get(t.Context(), "users/a"); !errors.Is(err, document.ErrUnavailable) || errors.Is(err, document.ErrNotFound) {
+		t.Errorf("a missing database: %v, want ErrUnavailable", err)
+	}
+	err = db.Transact(t.Context(), func(ctx context.Context, tx document.Tx) error {
+		_, err := tx.Get(ctx, "users/a")
+		return err
+	})
+	if !errors.Is(err, document.ErrUnavailable) || errors.Is(err, document.ErrNotFound) {
+		t.Errorf("a missing database in a transaction: %v, want ErrUnavailable", err)
 	}
 }

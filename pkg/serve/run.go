@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/signal"
@@ -37,7 +38,7 @@ func Events(ctx context.Context, c Config, r *event.Receiver) error {
 		}
 		door = v.Require
 	}
-	s, err := listen(ctx, c.addr(), door, r)
+	s, err := listen(ctx, c.addr(), slog.NewLogLogger(r.Log.Handler(), slog.LevelWarn), door, r)
 	if err != nil {
 		return err
 	}

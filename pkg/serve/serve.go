@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -25,11 +26,11 @@ type Server struct {
 // Listen opens addr and serves h at "/" and the state at "/health". Since callers don't have to prove who they are, it
 // refuses every address that is not loopback.
 func Listen(ctx context.Context, addr string, h http.Handler) (*Server, error) {
-	return listen(ctx, addr, nil, h)
+	return listen(ctx, addr, nil, nil, h)
 }
 
-// listen puts door, if there is one, before h.
-func listen(ctx context.Context, addr string, door func(http.Handler) http.Handler, h http.Handler) (*Server, error) {
+// listen puts door, if there is one, before h, and logs what the server itself has to say; nil: as package log does.
+func listen(ctx context.Context, addr string, faults *log.Logger, door func(http.Handler) http.Handler, h http.Handler) (*Server, error) {
 	if door != nil {
 		h = door(h)
 	} else if err := checkLoopback(addr); err != nil {
@@ -49,6 +50,7 @@ func listen(ctx context.Context, addr string, door func(http.Handler) http.Handl
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      11 * time.Minute, // above Pub/Sub's longest ack deadline: it must not cut off a handler
 		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          faults,
 		MaxHeaderBytes:    160 << 10, // a message may have 100 attributes of 1,280 bytes, name and value
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
