@@ -8,12 +8,15 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/broker/sim"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/store"
 )
 
 const (
@@ -21,8 +24,10 @@ const (
 	chaosDuplicate   = 0.2 // of all events
 	chaosReorder     = 0.2
 	chaosAttempts    = 20
-	killEvery        = 5 // ticks
-	calmTicks        = 3 // at the end: everybody has the time to recover
+	killEvery        = 5                         // ticks
+	calmTicks        = 3                         // at the end: everybody has the time to recover
+	mostHeld         = 6                         // operations at once that the store holds back
+	chaosVolatility  = 3 * sim.DefaultVolatility // so that most observations of two ticks differ materially
 )
 
 // chaos is what goes wrong in a run, and what is seen of it. It works on the platform's outside: the database's hook,
@@ -37,6 +42,7 @@ type chaos struct {
 	storeDown atomic.Bool
 	choices   *rand.Rand
 	choicesMu sync.Mutex
+	held      held
 
 	instances instances
 
@@ -72,9 +78,13 @@ func (c *chaos) delivery(cfg *mem.DeliveryConfig) {
 }
 
 // openDatabase makes the store fail when told to: half of the operations before they take effect, half after, so that
-// only the answer is lost. And every document that is written is searched for keys.
+// only the answer is lost. Now and then it holds one back until the same snapshot was written by somebody else. And
+// every document that is written is searched for keys.
 func (c *chaos) openDatabase(db *mem.DB) {
-	db.SetHook(func(_ context.Context, op mem.Op) error {
+	db.SetHook(func(ctx context.Context, op mem.Op) error {
+		if c.platform && !op.Done && (op.Kind == "get" || op.Kind == "update") && strings.HasSuffix(op.Path, "/"+store.SnapshotID) {
+			c.held.wait(ctx, op.Path, c.interval+c.interval/2)
+		}
 		if !c.storeDown.Load() {
 			return nil
 		}
@@ -83,7 +93,10 @@ func (c *chaos) openDatabase(db *mem.DB) {
 		}
 		return nil
 	})
-	db.Watch(func(w mem.Written) { c.search("document "+w.Path, w.New) })
+	db.Watch(func(w mem.Written) {
+		c.held.written(w.Path)
+		c.search("document "+w.Path, w.New)
+	})
 }
 
 func (c *chaos) coin() bool {

@@ -120,7 +120,11 @@ func (p *platform) openBroker(ctx context.Context) error {
 	if p.trading != "" {
 		return nil
 	}
-	server := sim.New(sim.Config{Seed: p.opts.Seed, Now: p.now, Latency: p.opts.Latency, Faults: p.opts.Faults})
+	cfg := sim.Config{Seed: p.opts.Seed, Now: p.now, Latency: p.opts.Latency, Faults: p.opts.Faults}
+	if p.opts.chaos != nil {
+		cfg.Volatility = chaosVolatility
+	}
+	server := sim.New(cfg)
 	for _, a := range p.accounts {
 		server.Register(a.creds.Reveal())
 	}

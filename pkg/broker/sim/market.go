@@ -1,14 +1,15 @@
 package sim
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
 )
 
-// volatility of each price, a minute: so that about a third of the accounts move 10 basis points in three.
-const volatility = 0.0008
+// DefaultVolatility of each price, a minute: so that about a third of the accounts move 10 basis points in three.
+const DefaultVolatility = 0.0008
 
 // catchUp bounds the minutes that are walked through one by one after a gap.
 const catchUp = 24 * 60
@@ -36,13 +37,14 @@ type prices struct {
 
 // exchange is the one market of all accounts: a geometric random walk, one step a minute.
 type exchange struct {
-	seed uint64
-	mu   sync.Mutex
-	now  prices
+	seed       uint64
+	volatility float64
+	mu         sync.Mutex
+	now        prices
 }
 
-func newExchange(seed uint64, at time.Time) *exchange {
-	x := &exchange{seed: seed, now: prices{minute: at.Unix() / 60}}
+func newExchange(cfg Config) *exchange {
+	x := &exchange{seed: cfg.Seed, volatility: cmp.Or(cfg.Volatility, DefaultVolatility), now: prices{minute: cfg.Now().Unix() / 60}}
 	for i, l := range listed {
 		x.now.cents[i] = l.cents
 	}
@@ -59,7 +61,7 @@ func (x *exchange) at(t time.Time) prices {
 		x.now.minute++
 		r := rand.New(rand.NewPCG(x.seed, uint64(x.now.minute)))
 		for i := range x.now.cents {
-			moved := float64(x.now.cents[i]) * math.Exp(volatility*r.NormFloat64())
+			moved := float64(x.now.cents[i]) * math.Exp(x.volatility*r.NormFloat64())
 			x.now.cents[i] = max(1_00, int64(math.Round(moved)))
 		}
 	}

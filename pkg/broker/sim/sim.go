@@ -23,6 +23,8 @@ type Config struct {
 	Latency Latency          // real time
 	Faults  []Fault
 	AnyKey  bool // every pair of keys is an account; otherwise only registered ones
+
+	Volatility float64 // of each price: the standard deviation of a minute's move; 0: DefaultVolatility
 }
 
 // Server serves the API; it is an http.Handler.
@@ -41,7 +43,7 @@ type Server struct {
 // New is a server without accounts.
 func New(cfg Config) *Server {
 	s := &Server{
-		cfg: cfg, mux: http.NewServeMux(), market: newExchange(cfg.Seed, cfg.Now()),
+		cfg: cfg, mux: http.NewServeMux(), market: newExchange(cfg),
 		closed: make(chan struct{}), accounts: map[string]*account{},
 	}
 	s.mux.HandleFunc("GET /v2/account", s.authorized(s.getAccount))
