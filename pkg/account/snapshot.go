@@ -68,5 +68,6 @@ type Store interface {
 	Snapshot(ctx context.Context, userID string) (Snapshot, error)
 	// PutSnapshot writes s in place of the one with s.Version, or as the user's first if that is zero: ErrConflict
 	// if there is another by now. The first is written only in a transaction that sees the user active: user.ErrGone.
-	PutSnapshot(ctx context.Context, s Snapshot) error
+	// It returns the new version; zero where that is not known (a first one).
+	PutSnapshot(ctx context.Context, s Snapshot) (version time.Time, err error)
 }

@@ -51,15 +51,16 @@ type Reader interface {
 
 // Writer writes documents. Every document is one update of its own and costs one write.
 type Writer interface {
-	// Create writes a document that must not exist: ErrExists.
-	Create(ctx context.Context, path string, f Fields) error
+	// Create writes a document that must not exist (ErrExists), and returns its update time.
+	Create(ctx context.Context, path string, f Fields) (time.Time, error)
 	// Set replaces a document, or makes it.
 	Set(ctx context.Context, path string, f Fields) error
-	// Update replaces the named top-level fields of a document that must exist (ErrNotFound). Unless at is zero,
-	// the document's update time must still be at: ErrConflict.
-	Update(ctx context.Context, path string, f Fields, at time.Time) error
-	// Delete removes a document; one that does not exist is no error.
-	Delete(ctx context.Context, path string) error
+	// Update replaces the named top-level fields of a document that must exist (ErrNotFound), and returns its new
+	// update time. Unless at is zero, the document's update time must still be at: ErrConflict.
+	Update(ctx context.Context, path string, f Fields, at time.Time) (time.Time, error)
+	// Delete removes a document; one that does not exist is no error. Unless at is zero, the document's update time
+	// must still be at: ErrConflict, or either of ErrConflict and ErrNotFound if it is gone.
+	Delete(ctx context.Context, path string, at time.Time) error
 }
 
 // Tx is a transaction: all reads come before the writes, which take effect together or not at all.
@@ -68,6 +69,7 @@ type Tx interface {
 	Create(path string, f Fields) error
 	Set(path string, f Fields) error
 	Update(path string, f Fields) error
+	Delete(path string) error
 }
 
 // Query asks for the documents of one collection, in the order of their ids, or of all collections of one name.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -15,6 +16,7 @@ import (
 // The types of the platform's events.
 const (
 	TypeTick        = "com.agenttrader.tick.v1"
+	TypeTickShard   = "com.agenttrader.tick.shard.v1"
 	TypeSyncRequest = "com.agenttrader.sync.requested.v1"
 	TypeUnreadable  = "com.agenttrader.unreadable.v1" // a dead letter that was no CloudEvent
 	TypeDocument    = "google.cloud.firestore.document.v1.written"
@@ -31,6 +33,33 @@ func New(id, typ, service, subject string) Event {
 		e.SetSubject(subject)
 	}
 	return e
+}
+
+// tickShard is the data of TypeTickShard: publish one shard of the roster for one tick.
+type tickShard struct {
+	Tick  string `json:"tick"` // tick.Layout
+	Shard string `json:"shard"`
+}
+
+// NewTickShard hands out one shard of a tick, as an event with the id {tick}/shards/{shard}.
+func NewTickShard(t tick.Tick, shard string) (Event, error) {
+	e := New(t.String()+"/shards/"+shard, TypeTickShard, "fanout", "rosters/"+shard)
+	return e, e.SetData(event.ApplicationJSON, tickShard{t.String(), shard})
+}
+
+// ParseTickShard reads what NewTickShard made; its error is a Reject.
+func ParseTickShard(e Event) (t tick.Tick, shard string, err error) {
+	var s tickShard
+	if err := json.Unmarshal(e.Data(), &s); err != nil {
+		return 0, "", Reject(fmt.Errorf("shard of a tick is no JSON object like its documentation's: %w", err))
+	}
+	if t, err = tick.Parse(s.Tick); err != nil {
+		return 0, "", Reject(fmt.Errorf("shard of a tick: %w", err))
+	}
+	if err := document.CheckID(s.Shard); err != nil {
+		return 0, "", Reject(fmt.Errorf("shard of tick %s: %w", t, err))
+	}
+	return t, s.Shard, nil
 }
 
 // SyncRequest asks the syncer to sync one user's account for one tick. It carries what the syncer would otherwise

@@ -47,7 +47,7 @@ func (f *Firestore) Get(ctx context.Context, path string) (document.Document, er
 }
 
 // Create implements document.DB.
-func (f *Firestore) Create(ctx context.Context, path string, fields document.Fields) error {
+func (f *Firestore) Create(ctx context.Context, path string, fields document.Fields) (time.Time, error) {
 	return f.write(ctx, "create", path, fields, func(ctx context.Context, ref *firestore.DocumentRef) (*firestore.WriteResult, error) {
 		return ref.Create(ctx, native(fields))
 	})
@@ -55,13 +55,14 @@ func (f *Firestore) Create(ctx context.Context, path string, fields document.Fie
 
 // Set implements document.DB.
 func (f *Firestore) Set(ctx context.Context, path string, fields document.Fields) error {
-	return f.write(ctx, "set", path, fields, func(ctx context.Context, ref *firestore.DocumentRef) (*firestore.WriteResult, error) {
+	_, err := f.write(ctx, "set", path, fields, func(ctx context.Context, ref *firestore.DocumentRef) (*firestore.WriteResult, error) {
 		return ref.Set(ctx, native(fields))
 	})
+	return err
 }
 
 // Update implements document.DB.
-func (f *Firestore) Update(ctx context.Context, path string, fields document.Fields, at time.Time) error {
+func (f *Firestore) Update(ctx context.Context, path string, fields document.Fields, at time.Time) (time.Time, error) {
 	return f.write(ctx, "update", path, fields, func(ctx context.Context, ref *firestore.DocumentRef) (*firestore.WriteResult, error) {
 		if at.IsZero() {
 			return ref.Update(ctx, updates(fields))
@@ -71,23 +72,30 @@ func (f *Firestore) Update(ctx context.Context, path string, fields document.Fie
 }
 
 // Delete implements document.DB.
-func (f *Firestore) Delete(ctx context.Context, path string) error {
-	return f.write(ctx, "delete", path, nil, func(ctx context.Context, ref *firestore.DocumentRef) (*firestore.WriteResult, error) {
-		return ref.Delete(ctx)
+func (f *Firestore) Delete(ctx context.Context, path string, at time.Time) error {
+	_, err := f.write(ctx, "delete", path, nil, func(ctx context.Context, ref *firestore.DocumentRef) (*firestore.WriteResult, error) {
+		if at.IsZero() {
+			return ref.Delete(ctx)
+		}
+		return ref.Delete(ctx, firestore.LastUpdateTime(at))
 	})
+	return err
 }
 
 func (f *Firestore) write(ctx context.Context, op, path string, fields document.Fields,
 	do func(context.Context, *firestore.DocumentRef) (*firestore.WriteResult, error),
-) error {
+) (updated time.Time, err error) {
 	ref, err := f.checked(path, fields)
 	if err != nil {
-		return err
+		return updated, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	_, err = do(ctx, ref)
-	return fault(op, path, err)
+	result, err := do(ctx, ref)
+	if result != nil {
+		updated = result.UpdateTime
+	}
+	return updated, fault(op, path, err)
 }
 
 // Query implements document.DB.
@@ -195,6 +203,14 @@ func (t *transaction) Update(path string, fields document.Fields) error {
 		return err
 	}
 	return t.tx.Update(ref, updates(fields))
+}
+
+func (t *transaction) Delete(path string) error {
+	ref, err := t.db.ref(path)
+	if err != nil {
+		return err
+	}
+	return t.tx.Delete(ref)
 }
 
 func (f *Firestore) ref(path string) (*firestore.DocumentRef, error) {

@@ -104,7 +104,7 @@ func TestFirestoreFaults(t *testing.T) {
 	} {
 		fake.code = code
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // the client retries some of them
-		err := db.Update(ctx, "users/a", document.Fields{"n": 1}, time.Time{})
+		_, err := db.Update(ctx, "users/a", document.Fields{"n": 1}, time.Time{})
 		cancel()
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", code, err, want)

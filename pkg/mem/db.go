@@ -118,31 +118,37 @@ func (db *DB) Get(ctx context.Context, path string) (d document.Document, err er
 }
 
 // Create implements document.DB.
-func (db *DB) Create(ctx context.Context, path string, f document.Fields) error {
+func (db *DB) Create(ctx context.Context, path string, f document.Fields) (time.Time, error) {
 	return db.write(ctx, write{kind: "create", path: path, fields: f})
 }
 
 // Set implements document.DB.
 func (db *DB) Set(ctx context.Context, path string, f document.Fields) error {
-	return db.write(ctx, write{kind: "set", path: path, fields: f})
+	_, err := db.write(ctx, write{kind: "set", path: path, fields: f})
+	return err
 }
 
 // Update implements document.DB.
-func (db *DB) Update(ctx context.Context, path string, f document.Fields, at time.Time) error {
+func (db *DB) Update(ctx context.Context, path string, f document.Fields, at time.Time) (time.Time, error) {
 	return db.write(ctx, write{kind: "update", path: path, fields: f, at: at})
 }
 
 // Delete implements document.DB.
-func (db *DB) Delete(ctx context.Context, path string) error {
-	return db.write(ctx, write{kind: "delete", path: path})
+func (db *DB) Delete(ctx context.Context, path string, at time.Time) error {
+	_, err := db.write(ctx, write{kind: "delete", path: path, at: at})
+	return err
 }
 
-func (db *DB) write(ctx context.Context, w write) error {
-	return db.around(ctx, w.kind, w.path, func() error {
+// write returns the commit time.
+func (db *DB) write(ctx context.Context, w write) (at time.Time, err error) {
+	err = db.around(ctx, w.kind, w.path, func() error {
 		db.mu.Lock()
 		defer db.mu.Unlock()
-		return db.commit([]write{w})
+		err := db.commit([]write{w})
+		at = db.last
+		return err
 	})
+	return at, err
 }
 
 // Query implements document.DB.
@@ -289,6 +295,10 @@ func (db *DB) commit(ws []write) error {
 
 func (w write) apply(old stored, exists bool, now time.Time) (stored, error) {
 	switch {
+	case w.kind == "delete" && !w.at.IsZero() && !exists:
+		return stored{}, document.ErrNotFound
+	case w.kind == "delete" && !w.at.IsZero() && !w.at.Equal(old.updated):
+		return stored{}, document.ErrConflict
 	case w.kind == "delete":
 		return stored{}, nil
 	case w.kind == "create" && exists:

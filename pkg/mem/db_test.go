@@ -101,9 +101,9 @@ func TestWatch(t *testing.T) {
 		got = append(got, c)
 	})
 	ctx := t.Context()
-	for _, err := range []error{
-		db.Create(ctx, "a/x", document.Fields{"n": 1}), db.Update(ctx, "a/x", document.Fields{"n": 2}, time.Time{}), db.Delete(ctx, "a/x"),
-	} {
+	_, created := db.Create(ctx, "a/x", document.Fields{"n": 1})
+	_, updated := db.Update(ctx, "a/x", document.Fields{"n": 2}, time.Time{})
+	for _, err := range []error{created, updated, db.Delete(ctx, "a/x", time.Time{})} {
 		if err != nil {
 			t.Fatal(err)
 		}

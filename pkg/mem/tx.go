@@ -57,6 +57,7 @@ func (t *tx) Get(ctx context.Context, path string) (document.Document, error) {
 func (t *tx) Create(path string, f document.Fields) error { return t.add("create", path, f) }
 func (t *tx) Set(path string, f document.Fields) error    { return t.add("set", path, f) }
 func (t *tx) Update(path string, f document.Fields) error { return t.add("update", path, f) }
+func (t *tx) Delete(path string) error                    { return t.add("delete", path, nil) }
 
 func (t *tx) add(kind, path string, f document.Fields) error {
 	t.writes = append(t.writes, write{kind: kind, path: path, fields: f})

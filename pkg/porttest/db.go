@@ -19,7 +19,7 @@ import (
 func DB(t *testing.T, open func(t *testing.T) document.DB) {
 	for name, test := range map[string]func(*testing.T, document.DB){
 		"get": dbGet, "types": dbTypes, "create once": dbCreate, "update": dbUpdate, "precondition": dbPrecondition,
-		"delete": dbDelete, "query in pages": dbQuery, "query by field": dbWhere, "query of a group": dbGroup, "rollback": dbRollback,
+		"delete": dbDelete, "delete in a transaction": dbTxDelete, "query in pages": dbQuery, "query by field": dbWhere, "query of a group": dbGroup, "rollback": dbRollback,
 		"reads before writes": dbReadsFirst, "concurrent transactions": dbContention, "concurrent creates": dbCreateRace,
 		"bad paths": dbPaths,
 	} {
@@ -66,19 +66,24 @@ func dbTypes(t *testing.T, db document.DB) {
 }
 
 func dbCreate(t *testing.T, db document.DB) {
-	must(t, db.Create(t.Context(), "c/a", document.Fields{"n": 1}))
-	if err := db.Create(t.Context(), "c/a", document.Fields{"n": 2}); !errors.Is(err, document.ErrExists) {
+	created, err := db.Create(t.Context(), "c/a", document.Fields{"n": 1})
+	must(t, err)
+	if d, err := db.Get(t.Context(), "c/a"); err != nil || !d.UpdateTime.Equal(created) {
+		t.Errorf("Create said %s, the document says %s (%v)", created, d.UpdateTime, err)
+	}
+	if _, err := db.Create(t.Context(), "c/a", document.Fields{"n": 2}); !errors.Is(err, document.ErrExists) {
 		t.Errorf("second Create: %v, want ErrExists", err)
 	}
 	want(t, db, "c/a", document.Fields{"n": int64(1)})
 }
 
 func dbUpdate(t *testing.T, db document.DB) {
-	if err := db.Update(t.Context(), "u/a", document.Fields{"n": 1}, time.Time{}); !errors.Is(err, document.ErrNotFound) {
+	if _, err := db.Update(t.Context(), "u/a", document.Fields{"n": 1}, time.Time{}); !errors.Is(err, document.ErrNotFound) {
 		t.Errorf("Update of nothing: %v, want ErrNotFound", err)
 	}
 	must(t, db.Set(t.Context(), "u/a", document.Fields{"keep": 1, "gone": 2, "map": map[string]any{"old": 1}}))
-	must(t, db.Update(t.Context(), "u/a", document.Fields{"gone": document.Delete, "map": map[string]any{"new": 2}}, time.Time{}))
+	_, err := db.Update(t.Context(), "u/a", document.Fields{"gone": document.Delete, "map": map[string]any{"new": 2}}, time.Time{})
+	must(t, err)
 	want(t, db, "u/a", document.Fields{"keep": int64(1), "map": map[string]any{"new": int64(2)}})
 }
 
@@ -86,17 +91,43 @@ func dbPrecondition(t *testing.T, db document.DB) {
 	must(t, db.Set(t.Context(), "p/a", document.Fields{"n": 1}))
 	first, err := db.Get(t.Context(), "p/a")
 	must(t, err)
-	must(t, db.Update(t.Context(), "p/a", document.Fields{"n": 2}, first.UpdateTime))
-	if err := db.Update(t.Context(), "p/a", document.Fields{"n": 3}, first.UpdateTime); !errors.Is(err, document.ErrConflict) {
+	second, err := db.Update(t.Context(), "p/a", document.Fields{"n": 2}, first.UpdateTime)
+	must(t, err)
+	if _, err := db.Update(t.Context(), "p/a", document.Fields{"n": 3}, first.UpdateTime); !errors.Is(err, document.ErrConflict) {
 		t.Errorf("Update on an overtaken version: %v, want ErrConflict", err)
 	}
 	want(t, db, "p/a", document.Fields{"n": int64(2)})
+	_, err = db.Update(t.Context(), "p/a", document.Fields{"n": 4}, second)
+	must(t, err) // the time that Update returned is the document's
+	if err := db.Delete(t.Context(), "p/a", second); !errors.Is(err, document.ErrConflict) {
+		t.Errorf("Delete of an overtaken version: %v, want ErrConflict", err)
+	}
+	now, err := db.Get(t.Context(), "p/a")
+	must(t, err)
+	must(t, db.Delete(t.Context(), "p/a", now.UpdateTime))
+	if err := db.Delete(t.Context(), "p/a", now.UpdateTime); !errors.Is(err, document.ErrNotFound) && !errors.Is(err, document.ErrConflict) {
+		t.Errorf("Delete of a version that is gone: %v, want ErrNotFound or ErrConflict", err)
+	}
+}
+
+func dbTxDelete(t *testing.T, db document.DB) {
+	must(t, db.Set(t.Context(), "x/a", document.Fields{"n": 1}))
+	must(t, db.Transact(t.Context(), func(ctx context.Context, tx document.Tx) error {
+		if _, err := tx.Get(ctx, "x/a"); err != nil {
+			return err
+		}
+		return errors.Join(tx.Create("x/b", document.Fields{"n": 2}), tx.Delete("x/a"))
+	}))
+	if _, err := db.Get(t.Context(), "x/a"); !errors.Is(err, document.ErrNotFound) {
+		t.Errorf("Get of what a transaction deleted: %v, want ErrNotFound", err)
+	}
+	want(t, db, "x/b", document.Fields{"n": int64(2)})
 }
 
 func dbDelete(t *testing.T, db document.DB) {
-	must(t, db.Delete(t.Context(), "d/a"))
+	must(t, db.Delete(t.Context(), "d/a", time.Time{}))
 	must(t, db.Set(t.Context(), "d/a", document.Fields{"n": 1}))
-	must(t, db.Delete(t.Context(), "d/a"))
+	must(t, db.Delete(t.Context(), "d/a", time.Time{}))
 	if _, err := db.Get(t.Context(), "d/a"); !errors.Is(err, document.ErrNotFound) {
 		t.Errorf("Get after Delete: %v, want ErrNotFound", err)
 	}
@@ -246,7 +277,7 @@ func dbCreateRace(t *testing.T, db document.DB) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			err := db.Create(t.Context(), "race/a", document.Fields{"by": i})
+			_, err := db.Create(t.Context(), "race/a", document.Fields{"by": i})
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {

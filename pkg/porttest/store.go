@@ -67,13 +67,13 @@ func storeUsers(t *testing.T, s Stores, _ func(string) []map[string]any) {
 			break
 		}
 	}
-	if len(got) != 7 || got[3].Status != user.Paused || got[4].Status != user.Active || got[0].CadenceMinutes != 1 || got[5].CadenceMinutes != 5 || got[1].BrokerEnv != "paper" || got[1].KeyVersion != "3" {
+	if len(got) != 7 || got[3].Status != user.Paused || got[4].Status != user.Active || got[0].CadenceMinutes != 0 || got[5].CadenceMinutes != 5 || got[1].BrokerEnv != "paper" || got[1].KeyVersion != "3" {
 		t.Errorf("users = %+v", got)
 	}
 }
 
 func storeUser(t *testing.T, s Stores, _ func(string) []map[string]any) {
-	want := user.User{ID: "u", Status: user.Paused, CadenceMinutes: 5, BrokerEnv: "live", KeyVersion: "3", TenantID: "t"}
+	want := user.User{ID: "u", Status: user.Paused, CadenceMinutes: 5, BrokerEnv: "live", SyncHours: "regular", KeyVersion: "3", TenantID: "t"}
 	must(t, s.PutUser(t.Context(), want))
 	got, err := s.User(t.Context(), "u")
 	must(t, err)
@@ -130,7 +130,7 @@ func storeSnapshot(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	}
 	must(t, s.PutUser(t.Context(), user.User{ID: "u", Status: user.Active}))
 	first := Snapshot("u", 1, noon)
-	must(t, s.PutSnapshot(t.Context(), first))
+	put(t, s, first)
 	got, err := s.Snapshot(t.Context(), "u")
 	must(t, err)
 	if got.Version.IsZero() {
@@ -144,25 +144,31 @@ func storeSnapshot(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	next := Snapshot("u", 2, noon.Add(time.Minute))
 	next.Account.Cash, next.TraceParent, next.Version = decimal.NullDecimal{}, "", got.Version
 	delete(next.Raw, "cash")
-	must(t, s.PutSnapshot(t.Context(), next))
+	put(t, s, next)
 	got, err = s.Snapshot(t.Context(), "u")
 	must(t, err)
 	if got.Account.Cash.Valid || got.TraceParent != "" || got.Seq != 2 {
 		t.Errorf("after an update without cash: %+v", got)
 	}
-	if err := s.PutSnapshot(t.Context(), next); !errors.Is(err, account.ErrConflict) {
+	if _, err := s.PutSnapshot(t.Context(), next); !errors.Is(err, account.ErrConflict) {
 		t.Errorf("a write on an overtaken version: %v, want ErrConflict", err)
 	}
 	next.Version = time.Time{}
-	if err := s.PutSnapshot(t.Context(), next); !errors.Is(err, account.ErrConflict) {
+	if _, err := s.PutSnapshot(t.Context(), next); !errors.Is(err, account.ErrConflict) {
 		t.Errorf("a second first write: %v, want ErrConflict", err)
 	}
+}
+
+func put(t *testing.T, s Stores, snap account.Snapshot) {
+	t.Helper()
+	_, err := s.PutSnapshot(t.Context(), snap)
+	must(t, err)
 }
 
 func storeGone(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	must(t, s.PutUser(t.Context(), user.User{ID: "paused", Status: user.Paused}))
 	for _, uid := range []string{"removed", "paused"} {
-		if err := s.PutSnapshot(t.Context(), Snapshot(uid, 1, noon)); !errors.Is(err, user.ErrGone) {
+		if _, err := s.PutSnapshot(t.Context(), Snapshot(uid, 1, noon)); !errors.Is(err, user.ErrGone) {
 			t.Errorf("first snapshot of %s: %v, want ErrUserGone", uid, err)
 		}
 		if _, err := s.Snapshot(t.Context(), uid); !errors.Is(err, account.ErrNotFound) {
@@ -182,7 +188,7 @@ func storeWriters(t *testing.T, s Stores, _ func(string) []map[string]any) {
 			wg.Go(func() {
 				next := Snapshot("u", stored.Seq+1, noon.Add(time.Duration(round)*time.Minute))
 				next.Version = stored.Version
-				switch err := s.PutSnapshot(t.Context(), next); {
+				switch _, err := s.PutSnapshot(t.Context(), next); {
 				case err == nil:
 					won.Add(1)
 				case !errors.Is(err, account.ErrConflict):
@@ -199,19 +205,19 @@ func storeWriters(t *testing.T, s Stores, _ func(string) []map[string]any) {
 
 func storeLedger(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	tk, until := tick.Of(noon), noon.Add(20*time.Second)
-	c, err := s.Claim(t.Context(), tk, 0, "one", noon, until)
+	c, err := s.Claim(t.Context(), tk, "", "one", noon, until)
 	must(t, err)
 	if c.Cursor != "" || c.Published != 0 {
 		t.Errorf("a fresh claim = %+v", c)
 	}
-	if _, err := s.Claim(t.Context(), tk, 0, "two", noon, until); !errors.Is(err, tick.ErrHeld) {
+	if _, err := s.Claim(t.Context(), tk, "", "two", noon, until); !errors.Is(err, tick.ErrHeld) {
 		t.Errorf("a second claim: %v, want ErrHeld", err)
 	}
 	c, err = s.Advance(t.Context(), c, "user-5", 5, until)
 	must(t, err)
 	// The holder died; its claim runs out, and another goes on where it was.
 	later := until.Add(time.Second)
-	d, err := s.Claim(t.Context(), tk, 0, "two", later, later.Add(20*time.Second))
+	d, err := s.Claim(t.Context(), tk, "", "two", later, later.Add(20*time.Second))
 	must(t, err)
 	if d.Cursor != "user-5" || d.Published != 5 {
 		t.Errorf("a claim taken over = %+v, want cursor user-5 and 5 published", d)
@@ -220,20 +226,20 @@ func storeLedger(t *testing.T, s Stores, _ func(string) []map[string]any) {
 		t.Errorf("Advance of the former holder: %v, want ErrLost", err)
 	}
 	must(t, s.Release(t.Context(), d))
-	d, err = s.Claim(t.Context(), tk, 0, "three", later, later.Add(20*time.Second))
+	d, err = s.Claim(t.Context(), tk, "", "three", later, later.Add(20*time.Second))
 	must(t, err)
 	if d.Cursor != "user-5" {
 		t.Errorf("after a release the cursor is %q, want user-5", d.Cursor)
 	}
 	_, err = s.Advance(t.Context(), d, "", 3, later)
 	must(t, err)
-	if _, err := s.Claim(t.Context(), tk, 0, "four", later.Add(time.Hour), later.Add(2*time.Hour)); !errors.Is(err, tick.ErrDone) {
+	if _, err := s.Claim(t.Context(), tk, "", "four", later.Add(time.Hour), later.Add(2*time.Hour)); !errors.Is(err, tick.ErrDone) {
 		t.Errorf("a claim of a finished shard: %v, want ErrDone", err)
 	}
-	if _, err := s.Claim(t.Context(), tk, 1, "one", noon, until); err != nil {
+	if _, err := s.Claim(t.Context(), tk, "a-01", "one", noon, until); err != nil {
 		t.Errorf("another shard: %v", err)
 	}
-	if _, err := s.Claim(t.Context(), tk+1, 0, "one", noon, until); err != nil {
+	if _, err := s.Claim(t.Context(), tk+1, "", "one", noon, until); err != nil {
 		t.Errorf("another tick: %v", err)
 	}
 }
@@ -243,7 +249,7 @@ func storeLedgerRace(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			if _, err := s.Claim(t.Context(), tick.Of(noon), 0, fmt.Sprint(i), noon, noon.Add(time.Minute)); err == nil {
+			if _, err := s.Claim(t.Context(), tick.Of(noon), "", fmt.Sprint(i), noon, noon.Add(time.Minute)); err == nil {
 				won.Add(1)
 			}
 		})
@@ -267,7 +273,7 @@ func buy(symbol, cause string) signal.Signal {
 
 func withSnapshot(t *testing.T, s Stores) account.Snapshot {
 	must(t, s.PutUser(t.Context(), user.User{ID: "u", Status: user.Active}))
-	must(t, s.PutSnapshot(t.Context(), Snapshot("u", 1, noon)))
+	put(t, s, Snapshot("u", 1, noon))
 	snap, err := s.Snapshot(t.Context(), "u")
 	must(t, err)
 	return snap
@@ -322,7 +328,7 @@ func storeOutdated(t *testing.T, s Stores, signals func(string) []map[string]any
 	old := withSnapshot(t, s)
 	next := Snapshot("u", 2, noon.Add(time.Minute))
 	next.ChangedSeq, next.Version = 1, old.Version // a heartbeat
-	must(t, s.PutSnapshot(t.Context(), next))
+	put(t, s, next)
 	if _, err := s.Place(t.Context(), batch(old, 10, buy("SPY", "c1"))); !errors.Is(err, signal.ErrNewerSnapshot) {
 		t.Errorf("decided before the heartbeat: %v, want ErrNewerSnapshot", err)
 	}
@@ -330,7 +336,7 @@ func storeOutdated(t *testing.T, s Stores, signals func(string) []map[string]any
 	must(t, err)
 	next = Snapshot("u", 3, noon.Add(2*time.Minute))
 	next.Version = stored.Version
-	must(t, s.PutSnapshot(t.Context(), next))
+	put(t, s, next)
 	if _, err := s.Place(t.Context(), batch(old, 10, buy("SPY", "c1"))); !errors.Is(err, signal.ErrOutdated) {
 		t.Errorf("decided before a change: %v, want ErrOutdated", err)
 	}

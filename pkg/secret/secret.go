@@ -91,7 +91,8 @@ const Latest = "latest"
 
 // Vault keeps the users' brokerage keys.
 type Vault interface {
-	// Credentials returns a user's keys and the version they came from. version "" means Latest.
+	// Credentials returns a user's keys and the version they came from. version "" means Latest. A Cache may answer with
+	// a higher version than the one named.
 	// ErrNotFound, ErrMalformed and ErrDenied are the user's trouble; any other error is the vault's.
 	Credentials(ctx context.Context, userID, version string) (Credentials, string, error)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
@@ -22,11 +23,11 @@ func (s *Store) Snapshot(ctx context.Context, userID string) (account.Snapshot, 
 }
 
 // PutSnapshot implements account.Store.
-func (s *Store) PutSnapshot(ctx context.Context, snap account.Snapshot) error {
+func (s *Store) PutSnapshot(ctx context.Context, snap account.Snapshot) (time.Time, error) {
 	path, f := SnapshotPath(snap.UserID), snap.Fields()
 	f["updated_at"] = document.ServerTime
 	if snap.Version.IsZero() {
-		return s.firstSnapshot(ctx, snap.UserID, path, present(f))
+		return time.Time{}, s.firstSnapshot(ctx, snap.UserID, path, present(f))
 	}
 	for k, v := range f {
 		if v == nil {
@@ -36,11 +37,11 @@ func (s *Store) PutSnapshot(ctx context.Context, snap account.Snapshot) error {
 	for _, k := range []string{"account", "syncedAt"} { // the predecessor's other shape
 		f[k] = document.Delete
 	}
-	err := s.db.Update(ctx, path, f, snap.Version)
+	version, err := s.db.Update(ctx, path, f, snap.Version)
 	if errors.Is(err, document.ErrConflict) || errors.Is(err, document.ErrNotFound) {
-		return account.ErrConflict
+		return version, account.ErrConflict
 	}
-	return err
+	return version, err
 }
 
 // firstSnapshot sees that the user is still there: one who was removed half-way through never comes back.

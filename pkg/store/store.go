@@ -10,6 +10,8 @@
 //	users/{uid}/syncHealth/alpaca           health.Health
 //	users/{uid}/riskState/current           which signal is open, which cause was the last
 //	ticks/{yyyyMMddTHHmmZ}/shards/{n}       tick.Claim
+//	rosters/{shard}, rosters/index          roster.Shard, and which of them are the roster
+//	rosterChanges/{uid}                     roster.Change
 package store
 
 import (
@@ -26,12 +28,15 @@ const (
 	RiskState   = "riskState"
 	Ticks       = "ticks"
 	Shards      = "shards"
+	Rosters     = "rosters"
+	RosterNotes = "rosterChanges"
 	SnapshotID  = "snapshot"
 	HealthID    = "alpaca"
 	riskStateID = "current"
 )
 
-// Store implements user.Lister, user.Keys, user.Finder, account.Store, health.Store, strategy.Store, signal.Book and tick.Ledger.
+// Store implements user.Lister, user.Keys, user.Finder, account.Store, health.Store, strategy.Store, signal.Book, tick.Ledger,
+// roster.Store and roster.Refresher.
 type Store struct {
 	db document.DB
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // userFields is the projection that the pipeline reads; profile fields stay in the database.
-var userFields = []string{"status", "cadence_minutes", "broker_env", "key_version", "tenant_id"}
+var userFields = []string{"status", "cadence_minutes", "broker_env", "sync_hours", "key_version", "tenant_id"}
 
 // Users implements user.Lister.
 func (s *Store) Users(ctx context.Context, after string, limit int) (user.Page, error) {
@@ -47,7 +47,7 @@ func (s *Store) User(ctx context.Context, id string) (user.User, error) {
 // PutUser writes a user's document. It is for seeding and tests; onboarding comes with the console and the CLI.
 func (s *Store) PutUser(ctx context.Context, u user.User) error {
 	return s.db.Set(ctx, UserPath(u.ID), present(document.Fields{
-		"status": orNil(string(u.Status)), "cadence_minutes": u.CadenceMinutes, "broker_env": orNil(u.BrokerEnv),
+		"status": orNil(string(u.Status)), "cadence_minutes": positive(u.CadenceMinutes), "broker_env": orNil(u.BrokerEnv), "sync_hours": orNil(u.SyncHours),
 		"key_version": orNil(u.KeyVersion), "tenant_id": orNil(u.TenantID), "created_at": document.ServerTime,
 	}))
 }
@@ -82,8 +82,9 @@ func parseUser(d document.Document) user.User {
 	u := user.User{
 		ID:             d.ID(),
 		Status:         user.Active,
-		CadenceMinutes: max(1, int(integer(d.Fields, "cadence_minutes"))),
+		CadenceMinutes: int(min(max(0, integer(d.Fields, "cadence_minutes")), maxCadence)),
 		BrokerEnv:      text(d.Fields, "broker_env"),
+		SyncHours:      text(d.Fields, "sync_hours"),
 		KeyVersion:     text(d.Fields, "key_version"),
 		TenantID:       text(d.Fields, "tenant_id"),
 	}
@@ -94,7 +95,20 @@ func parseUser(d document.Document) user.User {
 	if u.BrokerEnv == "" {
 		u.BrokerEnv = "paper"
 	}
+	if u.SyncHours != "regular" && u.SyncHours != "extended" {
+		u.SyncHours = "always" // as the predecessor did
+	}
 	return u
+}
+
+// maxCadence, a day, is the slowest: a larger number is a mistake, and would never be due.
+const maxCadence = 24 * 60
+
+func positive(n int) any {
+	if n <= 0 {
+		return nil
+	}
+	return n
 }
 
 func orNil(s string) any {

@@ -19,17 +19,18 @@ var (
 // Claim is the right to publish one shard of one tick, from Cursor on.
 type Claim struct {
 	Tick      Tick
-	Shard     int
+	Shard     string // "" is the whole tick
 	Owner     string // who holds it, unique per delivery
-	Cursor    string // the last user of the last page that was published; "" is the beginning
+	Cursor    string // how far it is published; "" is the beginning
 	Published int    // requests published so far, by all holders
+	Version   time.Time
 }
 
 // Ledger remembers what each tick has published, so that a second delivery of it publishes nothing and a crash
 // half-way repeats at most one page.
 type Ledger interface {
 	// Claim takes a shard for owner until the given time: ErrDone, ErrHeld, or the place to go on from.
-	Claim(ctx context.Context, t Tick, shard int, owner string, now, until time.Time) (Claim, error)
+	Claim(ctx context.Context, t Tick, shard, owner string, now, until time.Time) (Claim, error)
 	// Advance records a published page and prolongs the claim; next "" says that the shard is done. ErrLost if
 	// somebody else took over.
 	Advance(ctx context.Context, c Claim, next string, published int, until time.Time) (Claim, error)

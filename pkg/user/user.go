@@ -27,10 +27,22 @@ var ErrGone = errors.New("user was removed or is not active")
 type User struct {
 	ID             string
 	Status         Status
-	CadenceMinutes int    // 1 is every tick
+	CadenceMinutes int    // 1 is every tick; 0: not said, the platform's default
 	BrokerEnv      string // "paper" (default), "live"
+	SyncHours      string // the hours of the market in which the account is synced: "regular", "extended", "always" (default)
 	KeyVersion     string // of the secret; "" while none is known
 	TenantID       string // only if explicit: it is never defaulted
+}
+
+// Check says what is wrong with a user who can't be synced as the document stands, if anything is.
+func (u User) Check() error {
+	if err := CheckID(u.ID); err != nil {
+		return err
+	}
+	if u.BrokerEnv != "paper" && u.BrokerEnv != "live" {
+		return fmt.Errorf("user %s: broker_env is %.20q: want paper or live", u.ID, u.BrokerEnv)
+	}
+	return nil
 }
 
 // Page is one page of a listing.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/mem"
@@ -35,6 +37,51 @@ type world struct {
 
 	health map[string]health.State // of the requests, by user
 	hang   bool
+
+	db       *mem.DB
+	changes  []mem.Written // not told yet
+	handed   []event.Event // shards of ticks
+	closed   []string      // hours of closed markets
+	clock    func() time.Time
+	repaired []string
+	faults   []error
+}
+
+// tell delivers the change events of all that was written, the last one first, and each of them twice.
+func (w *world) tell(t *testing.T) {
+	t.Helper()
+	changes := w.changes
+	w.changes = nil
+	slices.Reverse(changes)
+	for _, c := range slices.Concat(changes, changes) {
+		e := event.New("change", event.TypeDocument, "firestore", "")
+		if err := e.SetData("application/protobuf", document.EncodeChange(c.Old, c.New)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.svc.Handle(t.Context(), e); err != nil {
+			t.Fatalf("change of %s: %v", c.Path, err)
+		}
+	}
+	w.changes = nil
+}
+
+// tickAfter is the tick so many minutes after noon: who was asked for.
+func (w *world) tickAfter(t *testing.T, minutes int) []string {
+	t.Helper()
+	w.now, w.sent = noon.Add(time.Duration(minutes)*time.Minute), nil
+	if err := w.svc.Handle(t.Context(), tickAt(w.now)); err != nil {
+		t.Fatal(err)
+	}
+	return w.asked()
+}
+
+func (w *world) asked() []string {
+	users := make([]string, len(w.sent))
+	for i, id := range w.sent {
+		users[i] = id[strings.IndexByte(id, '/')+1:]
+	}
+	slices.Sort(users)
+	return users
 }
 
 func (w *world) Publish(ctx context.Context, events ...event.Event) error {
@@ -61,9 +108,10 @@ func (w *world) Publish(ctx context.Context, events ...event.Event) error {
 	return nil
 }
 
-func newWorld(t *testing.T, users, page int) *world {
+func newWorld(t *testing.T, users, page int, sets ...func(*fanout.Config)) *world {
 	w := &world{now: noon, health: map[string]health.State{}}
-	w.store = store.New(mem.NewDB(time.Now))
+	db := mem.NewDB(time.Now)
+	w.db, w.store = db, store.New(db)
 	for i := range users {
 		if err := w.store.PutUser(t.Context(), user.User{ID: fmt.Sprintf("u%03d", i), Status: user.Active}); err != nil {
 			t.Fatal(err)
@@ -71,16 +119,37 @@ func newWorld(t *testing.T, users, page int) *world {
 	}
 	owners := 0
 	cfg := fanout.DefaultConfig()
-	cfg.PageSize = page
+	cfg.PageSize, cfg.IdleCadence, cfg.ScanEvery = page, 1, 0
+	for _, set := range sets {
+		set(&cfg)
+	}
+	db.Watch(func(c mem.Written) { w.changes = append(w.changes, c) })
 	var err error
 	w.svc, err = fanout.New(cfg, fanout.Deps{
-		Users: w.store, Health: w.store, Ledger: w.store, Requests: w, Now: func() time.Time { return w.now },
+		Users: w.store, Health: w.store, Trading: w.store, Roster: w.store, Notes: w.store, Scan: w.store, Ledger: w.store,
+		Requests: w, Shards: (*handing)(w), Now: func() time.Time {
+			if w.clock != nil {
+				return w.clock()
+			}
+			return w.now
+		},
 		NewOwner: func() string { owners++; return fmt.Sprint(owners) },
+		Open:     func(_ context.Context, hours string) bool { return !slices.Contains(w.closed, hours) },
+		Repaired: func(_ context.Context, userID, _ string) { w.repaired = append(w.repaired, userID) },
+		Fault:    func(_ context.Context, err error) { w.faults = append(w.faults, err) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// handing takes the shards that a tick hands out.
+type handing world
+
+func (h *handing) Publish(_ context.Context, events ...event.Event) error {
+	h.handed = append(h.handed, events...)
+	return nil
 }
 
 func tickAt(at time.Time) event.Event {
@@ -100,6 +169,9 @@ func TestOneRequestForEachActiveUser(t *testing.T) {
 		if err := w.svc.Handle(t.Context(), tickAt(noon)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if len(w.faults) != 0 {
+		t.Errorf("faults: %v", w.faults)
 	}
 	if len(w.sent) != 21 || !slices.Contains(w.sent, "20261124T1200Z/u004") || slices.Contains(w.sent, "20261124T1200Z/u001") || slices.Contains(w.sent, "20261124T1200Z/u005") {
 		t.Errorf("sent %v, want 21: all but u001, u002, u003 and u005", w.sent)
@@ -130,6 +202,7 @@ func TestHealthIsRespected(t *testing.T) {
 	if diff := cmp.Diff(want, w.health); diff != "" {
 		t.Errorf("requests and their health (-want +got):\n%s", diff)
 	}
+	w.tell(t)
 	w.now = noon.Add(4 * time.Minute)
 	if err := w.svc.Handle(t.Context(), tickAt(w.now)); err != nil {
 		t.Fatal(err)

@@ -67,14 +67,14 @@ func deliver(t *testing.T, list []delivery, users, page int, inStep bool) string
 	var wg sync.WaitGroup
 	for i, d := range list {
 		cfg := fanout.DefaultConfig()
-		cfg.PageSize = page
+		cfg.PageSize, cfg.IdleCadence, cfg.ScanEvery = page, 1, 0
 		p := &dyingPublisher{d: d, sent: func(id string) {
 			mu.Lock()
 			defer mu.Unlock()
 			sent[id]++
 		}}
 		svc, err := fanout.New(cfg, fanout.Deps{
-			Users: s, Health: s, Ledger: &dyingLedger{s, p}, Requests: p, Now: func() time.Time { return time.Now().Add(d.skew) },
+			Users: s, Health: s, Trading: s, Roster: s, Notes: s, Scan: s, Ledger: &dyingLedger{s, p}, Requests: p, Shards: p, Now: func() time.Time { return time.Now().Add(d.skew) },
 			NewOwner: func() string { return fmt.Sprint(i) },
 		})
 		if err != nil {

@@ -77,7 +77,8 @@ func (w *world) write(t *testing.T, minute int, material bool, power string, cha
 	if change != nil {
 		change(&s)
 	}
-	must(t, w.store.PutSnapshot(t.Context(), s))
+	_, err = w.store.PutSnapshot(t.Context(), s)
+	must(t, err)
 }
 
 // deliver handles the n-th change event.

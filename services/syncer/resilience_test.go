@@ -537,7 +537,7 @@ func TestRemovedUserHasNoHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, nil)
 		f.fails = func(ctx context.Context, _, _ string) error {
-			if err := f.db.Delete(ctx, store.UserPath("u0")); err != nil {
+			if err := f.db.Delete(ctx, store.UserPath("u0"), time.Time{}); err != nil {
 				t.Error(err)
 			}
 			return errRefused()

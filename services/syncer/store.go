@@ -46,7 +46,7 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 			next.ChangedSeq = next.Seq
 		}
 		next.ContentHash = next.Hash()
-		switch err := s.Snapshots.PutSnapshot(ctx, next); {
+		switch _, err := s.Snapshots.PutSnapshot(ctx, next); {
 		case err == nil:
 			return Written, nil
 		case errors.Is(err, user.ErrGone):

@@ -208,7 +208,7 @@ func TestLateRequestDoesNotTurnTheTickBack(t *testing.T) {
 
 func TestRemovedUserStaysRemoved(t *testing.T) {
 	w := newWorld(t)
-	w.during = func() { _ = w.db.Delete(t.Context(), "users/u") }
+	w.during = func() { _ = w.db.Delete(t.Context(), "users/u", time.Time{}) }
 	if err := w.sync(t, 0); event.ClassOf(err) != event.Dropped || w.outcome != syncer.Dropped {
 		t.Errorf("Handle = %v, %s; want dropped", err, w.outcome)
 	}

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
@@ -20,9 +21,9 @@ type database interface {
 	document.DB
 	// Counts are the documents read and written so far, as Firestore bills them.
 	Counts() (reads, writes int64)
-	// Watch shows see the snapshots, health and new signals as they are written, one after the other, and delivers the change
-	// events of snapshots as cfg says, until ctx ends and the feed is closed.
-	Watch(ctx context.Context, see func(change), cfg mem.DeliveryConfig) (feed, error)
+	// Watch shows see the snapshots, health and new signals as they are written, one after the other, and delivers the
+	// change events that the routes are for, until ctx ends and the feed is closed.
+	Watch(ctx context.Context, see func(change), routes []route) (feed, error)
 }
 
 // feed is the delivery of change events.
@@ -30,6 +31,56 @@ type feed interface {
 	Pending() int
 	Attempts() int64
 	Close()
+}
+
+// route delivers the changes of some documents to one service: an Eventarc trigger for each pattern.
+type route struct {
+	paths []string // users/{uid}/alpacaAccounts/{account}
+	to    mem.DeliveryConfig
+}
+
+func (r route) matches(path string) bool {
+	return slices.ContainsFunc(r.paths, func(pattern string) bool { return matches(pattern, path) })
+}
+
+// matches compares by segments; {name} stands for any one.
+func matches(pattern, path string) bool {
+	p, q := strings.Split(pattern, "/"), strings.Split(path, "/")
+	return slices.EqualFunc(p, q, func(want, got string) bool { return want == got || strings.HasPrefix(want, "{") })
+}
+
+// What the services' triggers are for.
+func snapshotPaths() []string {
+	return []string{store.Users + "/{uid}/" + store.Accounts + "/{account}"}
+}
+
+func rosterPaths() []string {
+	return []string{
+		store.Users + "/{uid}", store.Users + "/{uid}/" + store.SyncHealth + "/{id}", store.Users + "/{uid}/" + store.Strategies + "/{strategy}",
+	}
+}
+
+// queues are a feed to several services.
+type queues []*mem.Queue
+
+func (qs queues) Pending() (n int) {
+	for _, q := range qs {
+		n += q.Pending()
+	}
+	return n
+}
+
+func (qs queues) Attempts() (n int64) {
+	for _, q := range qs {
+		n += q.Attempts()
+	}
+	return n
+}
+
+func (qs queues) Close() {
+	for _, q := range qs {
+		q.Close()
+	}
 }
 
 // change is one write of a snapshot or of health, or one new signal.
@@ -41,7 +92,7 @@ type change struct {
 // twin is the database in memory.
 type twin struct{ *mem.DB }
 
-func (t twin) Watch(ctx context.Context, see func(change), cfg mem.DeliveryConfig) (feed, error) {
+func (t twin) Watch(ctx context.Context, see func(change), routes []route) (feed, error) {
 	t.DB.Watch(func(w mem.Written) {
 		if w.New != nil && (isSnapshot(w.Path) || isHealth(w.Path) || (w.Old == nil && isSignal(w.Path))) {
 			see(change{w.Path, func() (document.Fields, error) {
@@ -50,7 +101,11 @@ func (t twin) Watch(ctx context.Context, see func(change), cfg mem.DeliveryConfi
 			}})
 		}
 	})
-	return mem.StartEventarc(ctx, t.DB, isSnapshot, cfg), nil
+	var qs queues
+	for _, r := range routes {
+		qs = append(qs, mem.StartEventarc(ctx, t.DB, r.matches, r.to))
+	}
+	return qs, nil
 }
 
 func isSnapshot(path string) bool {

@@ -2,7 +2,9 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +26,7 @@ type emulated struct {
 	// expected are the events that the emulator has yet to send for the writes through this port.
 	expected atomic.Int64
 	watching atomic.Bool
+	written  []string // the patterns of the triggers, once watching
 }
 
 // startEmulator opens the given emulator, or starts one that ends with the platform.
@@ -46,43 +49,45 @@ func (p *platform) startEmulator(ctx context.Context) (*emulated, error) {
 
 func (d *emulated) Counts() (reads, writes int64) { return d.reads.Load(), d.writes.Load() }
 
-// Watch registers triggers with the emulator. It sends each event once and forgets it: the queue owns the retries.
-func (d *emulated) Watch(ctx context.Context, see func(change), cfg mem.DeliveryConfig) (feed, error) {
-	q := mem.StartQueue(ctx, cfg)
-	snapshots := emulator.Trigger{
-		Project: Project, ID: "snapshots", Type: "google.cloud.firestore.document.v1.written",
-		Path: store.Users + "/{uid}/" + store.Accounts + "/{account}",
+// Watch registers triggers with the emulator. It sends each event once and forgets it: the queues own the retries.
+func (d *emulated) Watch(ctx context.Context, see func(change), routes []route) (feed, error) {
+	written := []string{store.Users + "/{uid}/" + store.SyncHealth + "/{id}"} // shown, whoever takes them
+	var qs queues
+	for _, r := range routes {
+		qs = append(qs, mem.StartQueue(ctx, r.to))
+		for _, path := range r.paths {
+			if !slices.Contains(written, path) {
+				written = append(written, path)
+			}
+		}
 	}
-	signals := emulator.Trigger{
-		Project: Project, ID: "signals", Type: "google.cloud.firestore.document.v1.created",
-		Path: store.Users + "/{uid}/" + store.Signals + "/{signal}",
-	}
-	healths := emulator.Trigger{
-		Project: Project, ID: "health", Type: "google.cloud.firestore.document.v1.written",
-		Path: store.Users + "/{uid}/" + store.SyncHealth + "/{id}",
-	}
-	err := d.emulator.Watch(ctx, snapshots, func(e emulator.Event) {
-		q.Add(func() mem.Message { return mem.Message{ID: e.Header.Get("Ce-Id"), Header: e.Header, Body: e.Body} })
+	const prefix = "google.cloud.firestore.document.v1."
+	signals := emulator.Trigger{Project: Project, ID: "signals", Type: prefix + "created", Path: store.Users + "/{uid}/" + store.Signals + "/{signal}"}
+	err := d.emulator.Watch(ctx, signals, func(e emulator.Event) {
 		see(changeOf(e))
-		d.expected.Add(-1) // after Add: what is under way must always show somewhere
+		d.expected.Add(-1)
 	})
-	if err == nil {
-		err = d.emulator.Watch(ctx, signals, func(e emulator.Event) {
-			see(changeOf(e))
-			d.expected.Add(-1)
-		})
-	}
-	if err == nil {
-		err = d.emulator.Watch(ctx, healths, func(e emulator.Event) {
-			see(changeOf(e))
-			d.expected.Add(-1)
-		})
+	for i, path := range written {
+		t := emulator.Trigger{Project: Project, ID: fmt.Sprintf("written-%d", i), Type: prefix + "written", Path: path}
+		err = errors.Join(err, d.emulator.Watch(ctx, t, func(e emulator.Event) {
+			changed := e.Header.Get("Ce-Document")
+			for i, r := range routes {
+				if r.matches(changed) {
+					qs[i].Add(func() mem.Message { return mem.Message{ID: e.Header.Get("Ce-Id"), Header: e.Header, Body: e.Body} })
+				}
+			}
+			if isSnapshot(changed) || isHealth(changed) {
+				see(changeOf(e))
+			}
+			d.expected.Add(-1) // after Add: what is under way must always show somewhere
+		}))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("change events: %w", err)
 	}
+	d.written = written
 	d.watching.Store(true)
-	return &emulatedFeed{Queue: q, db: d}, nil
+	return &emulatedFeed{queues: qs, db: d}, nil
 }
 
 func changeOf(e emulator.Event) change {
@@ -96,16 +101,16 @@ func changeOf(e emulator.Event) change {
 }
 
 type emulatedFeed struct {
-	*mem.Queue
+	queues
 	db *emulated
 }
 
-func (f *emulatedFeed) Pending() int { return f.Queue.Pending() + int(max(0, f.db.expected.Load())) }
+func (f *emulatedFeed) Pending() int { return f.queues.Pending() + int(max(0, f.db.expected.Load())) }
 
 // wrote counts a write that took effect; created says that the document was not there before.
 func (d *emulated) wrote(path string, created bool) {
 	d.writes.Add(1)
-	if d.watching.Load() && (isSnapshot(path) || isHealth(path) || (created && isSignal(path))) {
+	if d.watching.Load() && ((created && isSignal(path)) || route{paths: d.written}.matches(path)) {
 		d.expected.Add(1)
 	}
 }
@@ -121,20 +126,22 @@ func (d *emulated) Query(ctx context.Context, q document.Query) ([]document.Docu
 	return docs, err
 }
 
-func (d *emulated) Create(ctx context.Context, path string, f document.Fields) error {
-	return d.counted(path, true, d.DB.Create(ctx, path, f))
+func (d *emulated) Create(ctx context.Context, path string, f document.Fields) (time.Time, error) {
+	at, err := d.DB.Create(ctx, path, f)
+	return at, d.counted(path, true, err)
 }
 
 func (d *emulated) Set(ctx context.Context, path string, f document.Fields) error {
 	return d.counted(path, false, d.DB.Set(ctx, path, f))
 }
 
-func (d *emulated) Update(ctx context.Context, path string, f document.Fields, at time.Time) error {
-	return d.counted(path, false, d.DB.Update(ctx, path, f, at))
+func (d *emulated) Update(ctx context.Context, path string, f document.Fields, at time.Time) (time.Time, error) {
+	updated, err := d.DB.Update(ctx, path, f, at)
+	return updated, d.counted(path, false, err)
 }
 
-func (d *emulated) Delete(ctx context.Context, path string) error {
-	return d.counted(path, false, d.DB.Delete(ctx, path))
+func (d *emulated) Delete(ctx context.Context, path string, at time.Time) error {
+	return d.counted(path, false, d.DB.Delete(ctx, path, at))
 }
 
 func (d *emulated) counted(path string, created bool, err error) error {
@@ -186,6 +193,10 @@ func (t *countedTx) Set(path string, f document.Fields) error {
 
 func (t *countedTx) Update(path string, f document.Fields) error {
 	return t.note(path, false, t.Tx.Update(path, f))
+}
+
+func (t *countedTx) Delete(path string) error {
+	return t.note(path, false, t.Tx.Delete(path))
 }
 
 func (t *countedTx) note(path string, created bool, err error) error {

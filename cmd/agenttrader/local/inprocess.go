@@ -26,8 +26,13 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 		return at, err
 	}
 	fan, err := fanout.New(fanout.DefaultConfig(), fanout.Deps{
-		Users: p.store, Health: p.store, Ledger: p.store, Requests: p.meter.requests(p.publisher(topicRequests)),
+		Users: p.store, Health: p.store, Trading: p.store, Roster: p.store, Notes: p.store, Scan: p.store, Ledger: p.store,
+		Requests: p.meter.requests(p.publisher(topicRequests)), Shards: p.publisher(topicTicks),
 		Now: p.now, NewOwner: uuid.NewString,
+		Repaired: func(ctx context.Context, userID, wrong string) {
+			p.log.WarnContext(ctx, "roster is put right", "user_id", userID, "wrong", wrong)
+		},
+		Fault: func(ctx context.Context, err error) { p.log.ErrorContext(ctx, "tick went on without", "error", err) },
 	})
 	if err != nil {
 		return at, err

@@ -200,18 +200,19 @@ func (p *platform) serve(ctx context.Context) error {
 	if err := p.pubsub.Push(ctx, topicRequests, topicRequests+"-syncer", topicDead, p.delivery(at.syncer)); err != nil {
 		return err
 	}
-	if err := p.watch(ctx, at.signaler); err != nil {
+	if err := p.watch(ctx, at); err != nil {
 		return err
 	}
 	p.onClose(p.pubsub.StopPush) // before the services: a server waits for connections that sent nothing yet
 	return nil
 }
 
-// watch delivers the snapshots' changes to the signaler, and shows all writes to the oracle and the meter.
-func (p *platform) watch(ctx context.Context, url string) (err error) {
+// watch delivers the snapshots' changes to the signaler and the users' to the fanout, and shows all writes to the oracle
+// and the meter.
+func (p *platform) watch(ctx context.Context, at endpoints) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := newWatcher(p.oracle, p.meter, p.opts.Strategy == "all" || p.opts.Strategy == strategy.KindRebalance)
-	if p.feed, err = p.db.Watch(ctx, w.add, p.delivery(url)); err != nil {
+	if p.feed, err = p.db.Watch(ctx, w.add, []route{{snapshotPaths(), p.delivery(at.signaler)}, {rosterPaths(), p.delivery(at.fanout)}}); err != nil {
 		cancel()
 		w.close()
 		return err

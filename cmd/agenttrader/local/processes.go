@@ -27,7 +27,7 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 		"FIRESTORE_EMULATOR_HOST=" + db.emulator.Addr(),
 		"PUBSUB_EMULATOR_HOST=" + p.pubsub.Addr(),
 		"SECRET_MANAGER_ENDPOINT=" + secrets.Addr(),
-		"SYNC_REQUESTS_TOPIC=" + topicRequests, "DEAD_LETTERS_TOPIC=" + topicDead,
+		"SYNC_TICKS_TOPIC=" + topicTicks, "SYNC_REQUESTS_TOPIC=" + topicRequests, "DEAD_LETTERS_TOPIC=" + topicDead,
 		"ALPACA_PAPER_URL=" + p.trading, "ALPACA_LIVE_URL=" + p.trading, "ALPACA_DATA_URL=" + p.data,
 		"MARKET_DATA_USER=" + p.accounts[0].userID,
 		"LOG_LEVEL=" + p.opts.LogLevel.String(), "LOG_FORMAT=json",

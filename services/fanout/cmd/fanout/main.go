@@ -38,9 +38,21 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	shards, err := cloud.Publisher(ctx, topics.Ticks)
+	if err != nil {
+		return err
+	}
+	users := store.New(db)
 	service, err := fanout.New(cfg, fanout.Deps{
-		Users: store.New(db), Health: store.New(db), Ledger: store.New(db), Requests: requests, Now: time.Now, NewOwner: uuid.NewString,
-		Invalid: func(userID string, err error) { log.Warn("user is not synced", "user_id", userID, "error", err) },
+		Users: users, Health: users, Trading: users, Roster: users, Notes: users, Scan: users, Ledger: users,
+		Requests: requests, Shards: shards, Now: time.Now, NewOwner: uuid.NewString,
+		Invalid: func(ctx context.Context, userID string, err error) {
+			log.WarnContext(ctx, "user is not synced", "user_id", userID, "error", err)
+		},
+		Repaired: func(ctx context.Context, userID, wrong string) {
+			log.WarnContext(ctx, "roster is put right", "user_id", userID, "wrong", wrong)
+		},
+		Fault: func(ctx context.Context, err error) { log.ErrorContext(ctx, "tick went on without", "error", err) },
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,138 @@
+package secret
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// loadLimit bounds one access, which others may wait for: it does not end with the first of them.
+const loadLimit = 10 * time.Second
+
+// CacheConfig bounds what a Cache remembers.
+type CacheConfig struct {
+	Users int           // at most so many pairs of keys
+	TTL   time.Duration // from the access; each pair a tenth longer at most, by chance, so that they don't all end at once
+}
+
+// Cache is a Vault that remembers the keys in this process. A pair ends with its time, when the broker refused it, when a
+// higher version is asked for, or when there are too many; then its bytes are wiped. What was given out, the SDK's strings
+// and the garbage collector's copies are beyond its reach.
+type Cache struct {
+	next   Vault
+	cfg    CacheConfig
+	now    func() time.Time
+	random func() float64
+	pairs  *otter.Cache[string, *pair]
+}
+
+// NewCache remembers what next answers.
+func NewCache(next Vault, cfg CacheConfig, now func() time.Time) (*Cache, error) {
+	if cfg.Users < 1 || cfg.TTL <= 0 {
+		return nil, fmt.Errorf("cache of keys: %d users for %s: want more than none of both", cfg.Users, cfg.TTL)
+	}
+	c := &Cache{next: next, cfg: cfg, now: now, random: rand.Float64}
+	var err error
+	c.pairs, err = otter.New(&otter.Options[string, *pair]{
+		MaximumSize:      cfg.Users,
+		Clock:            clock(now),
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(otter.Entry[string, *pair]) time.Duration { return c.lifetime() }),
+		OnAtomicDeletion: func(e otter.DeletionEvent[string, *pair]) { e.Value.wipe() },
+	})
+	return c, err
+}
+
+func (c *Cache) lifetime() time.Duration {
+	return c.cfg.TTL + time.Duration(c.random()*float64(c.cfg.TTL)/10)
+}
+
+// Credentials implements Vault. Of users who are asked for at the same time, each is looked up once.
+func (c *Cache) Credentials(ctx context.Context, userID, version string) (Credentials, string, error) {
+	for range 2 {
+		p, err := c.pairs.Get(ctx, userID, otter.LoaderFunc[string, *pair](func(ctx context.Context, userID string) (*pair, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit)
+			defer cancel()
+			creds, version, err := c.next.Credentials(ctx, userID, version)
+			if err != nil {
+				return nil, err
+			}
+			return newPair(creds, version), nil
+		}))
+		if err != nil {
+			return Credentials{}, "", err
+		}
+		if p.serves(version) {
+			if creds, ok := p.open(); ok {
+				return creds, p.version, nil
+			}
+		}
+		c.drop(userID, p) // older than what is asked for, or wiped just now
+	}
+	return c.next.Credentials(ctx, userID, version)
+}
+
+// Refused drops the keys of this version: the broker does not take them, and there may be others.
+func (c *Cache) Refused(userID, version string) {
+	if p, ok := c.pairs.GetIfPresent(userID); ok && p.version == version {
+		c.drop(userID, p)
+	}
+}
+
+func (c *Cache) drop(userID string, p *pair) {
+	c.pairs.ComputeIfPresent(userID, func(now *pair) (*pair, otter.ComputeOp) {
+		if now == p {
+			return nil, otter.InvalidateOp
+		}
+		return now, otter.CancelOp
+	})
+}
+
+// pair is one user's keys, in bytes that can be wiped.
+type pair struct {
+	version string
+
+	mu            sync.Mutex
+	keyID, secret []byte
+}
+
+func newPair(creds Credentials, version string) *pair {
+	keyID, secretKey := creds.Reveal()
+	return &pair{version: version, keyID: []byte(keyID), secret: []byte(secretKey)}
+}
+
+// serves says whether these keys answer a request for a version. A higher one does: the request is older than it.
+func (p *pair) serves(version string) bool {
+	if version == "" || version == Latest || version == p.version {
+		return true
+	}
+	have, err := strconv.ParseInt(p.version, 10, 64)
+	want, err2 := strconv.ParseInt(version, 10, 64)
+	return err == nil && err2 == nil && have > want
+}
+
+// open is false if they are wiped.
+func (p *pair) open() (Credentials, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	creds, err := NewCredentials(string(p.keyID), string(p.secret))
+	return creds, err == nil
+}
+
+func (p *pair) wipe() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.keyID)
+	clear(p.secret)
+	p.keyID, p.secret = nil, nil
+}
+
+// clock makes the library see the platform's time. It needs no goroutine: a busy cache cleans up as it is used.
+type clock func() time.Time
+
+func (c clock) NowNano() int64                      { return c().UnixNano() }
+func (c clock) Tick(time.Duration) <-chan time.Time { return nil }
