@@ -53,7 +53,7 @@ func TestChaos(t *testing.T) {
 			broken: "each user in the right state, with advice",
 		},
 		{
-			name: "missed heartbeats stay missed", file: "services/syncer/store.go", old: "missed := next.Tick-stored.Tick >= tick.HeartbeatEvery", mutated: "missed := next.Tick-stored.Tick >= 100*tick.HeartbeatEvery",
+			name: "missed heartbeats stay missed", file: "services/syncer/store.go", old: "missed := next.Tick-stored.Tick >= tick.HeartbeatEvery &&", mutated: "missed := next.Tick-stored.Tick >= 100*tick.HeartbeatEvery &&",
 			broken: "fresh again two ticks after a fault of the platform",
 		},
 		{
@@ -61,7 +61,7 @@ func TestChaos(t *testing.T) {
 			broken: "no signal twice",
 		},
 		{
-			name: "snapshots are not written", file: "services/syncer/store.go", old: "switch _, err := s.Snapshots.PutSnapshot(ctx, next); {", mutated: "switch err := error(nil); {",
+			name: "snapshots are not written", file: "services/syncer/store.go", old: "switch version, err := s.Snapshots.PutSnapshot(ctx, next); {", mutated: "switch version, err := stored.Version, error(nil); {",
 			broken: "no request is lost",
 		},
 	} {

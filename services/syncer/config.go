@@ -18,6 +18,9 @@ type Config struct {
 	KeyBudget    int     `env:"SYNCER_KEY_BUDGET"`    // broker requests a minute with one user's keys; Alpaca's limit is 200
 	EgressBudget float64 `env:"SYNCER_EGRESS_BUDGET"` // broker requests a second, all users together
 
+	KeyTTL     time.Duration `env:"SYNCER_KEY_TTL"`  // how long a user's keys are remembered; 0: they are not
+	Remembered int           `env:"SYNCER_REMEMBER"` // users whose keys and last snapshot are remembered; 0: none
+
 	BreakerUsers  int           `env:"SYNCER_BREAKER_USERS"`  // different users that must fail alike to open the breaker, and at least half of all
 	BreakerWindow time.Duration `env:"SYNCER_BREAKER_WINDOW"` // within which they do
 	BreakerOpen   time.Duration `env:"SYNCER_BREAKER_OPEN"`   // from its opening to the next probe
@@ -28,6 +31,7 @@ func DefaultConfig(project string) Config {
 	return Config{
 		Project: project, Deadline: 10 * time.Second, Band: account.DefaultBand,
 		Concurrency: 256, KeyBudget: 150, EgressBudget: 500,
+		KeyTTL: time.Hour, Remembered: 20_000,
 		BreakerUsers: 10, BreakerWindow: time.Minute, BreakerOpen: 30 * time.Second,
 	}
 }
@@ -45,6 +49,8 @@ func (c *Config) Validate() error {
 	wrong(c.Concurrency < 1 || c.Concurrency > 10_000, "SYNCER_CONCURRENCY", c.Concurrency, "1 to 10000")
 	wrong(c.KeyBudget < 10 || c.KeyBudget > 10_000, "SYNCER_KEY_BUDGET", c.KeyBudget, "10 to 10000 requests a minute")
 	wrong(!(c.EgressBudget >= 1 && c.EgressBudget <= 1e6), "SYNCER_EGRESS_BUDGET", c.EgressBudget, "1 to 1000000 requests a second")
+	wrong(c.KeyTTL < 0 || c.KeyTTL > 24*time.Hour, "SYNCER_KEY_TTL", c.KeyTTL, "0s to 24h")
+	wrong(c.Remembered < 0 || c.Remembered > 10_000_000, "SYNCER_REMEMBER", c.Remembered, "0 to 10000000 users")
 	wrong(c.BreakerUsers < 2, "SYNCER_BREAKER_USERS", c.BreakerUsers, "at least 2")
 	wrong(c.BreakerWindow < time.Second, "SYNCER_BREAKER_WINDOW", c.BreakerWindow, "at least 1s")
 	wrong(c.BreakerOpen < time.Millisecond, "SYNCER_BREAKER_OPEN", c.BreakerOpen, "at least 1ms")

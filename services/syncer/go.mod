@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/agenttrader/agenttrader/pkg v0.0.0
+	github.com/maypok86/otter/v2 v2.4.0
 	github.com/shopspring/decimal v1.4.0
 	github.com/sony/gobreaker/v2 v2.4.0
 	golang.org/x/sync v0.24.0

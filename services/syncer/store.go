@@ -17,8 +17,8 @@ const conflicts = 5
 // store writes the observation where the rules want it: never over a newer one, and only for a reason.
 func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, cadence int) (Outcome, error) {
 	detailed := false
-	for range conflicts {
-		stored, err := s.Snapshots.Snapshot(ctx, next.UserID)
+	for n := range conflicts {
+		stored, remembered, err := s.stored(ctx, next.UserID, n == 0)
 		first := errors.Is(err, account.ErrNotFound)
 		if err != nil && !first {
 			return "", err
@@ -27,7 +27,7 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 			return Superseded, nil
 		}
 		// A missed heartbeat is made up for: the snapshot stays fresh as soon as syncing works again.
-		missed := next.Tick-stored.Tick >= tick.HeartbeatEvery
+		missed := next.Tick-stored.Tick >= tick.HeartbeatEvery && (!remembered || s.memory.alone(next.Tick))
 		heartbeat := stored.Tick < next.Tick && (missed || next.Tick.Heartbeat(next.UserID, cadence))
 		if !detailed && (first || heartbeat || stored.Incomplete || stored.Account.Restructured(next.Account)) {
 			s.readDetail(ctx, r, &next, stored)
@@ -46,16 +46,33 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 			next.ChangedSeq = next.Seq
 		}
 		next.ContentHash = next.Hash()
-		switch _, err := s.Snapshots.PutSnapshot(ctx, next); {
+		switch version, err := s.Snapshots.PutSnapshot(ctx, next); {
 		case err == nil:
+			s.memory.keep(next, version)
 			return Written, nil
 		case errors.Is(err, user.ErrGone):
 			return "", event.Drop(err)
 		case !errors.Is(err, account.ErrConflict):
 			return "", err
+		case remembered:
+			s.memory.wrong(stored, next.Tick)
 		}
 	}
 	return "", fmt.Errorf("snapshot of user %s: %d writers got in between", next.UserID, conflicts)
+}
+
+// stored is the user's snapshot as this instance remembers it, or as it is.
+func (s *Service) stored(ctx context.Context, userID string, remembered bool) (account.Snapshot, bool, error) {
+	if remembered {
+		if last, ok := s.memory.recall(userID); ok {
+			return last, true, nil
+		}
+	}
+	stored, err := s.Snapshots.Snapshot(ctx, userID)
+	if err == nil {
+		s.memory.keep(stored, stored.Version)
+	}
+	return stored, false, err
 }
 
 func (s *Service) material(stored, next account.Snapshot) bool {

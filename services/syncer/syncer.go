@@ -63,6 +63,7 @@ type Deps struct {
 	Changed   func(ctx context.Context, before, after health.Health) // told of each change of a user's state
 	Breaker   func(from, to string)                                  // told of each change of the breaker's state
 	Fault     func(ctx context.Context, userID string, err error)    // told what was gone on without
+	Refused   func(userID, keyVersion string)                        // told of keys that the broker does not take: a cache drops them
 }
 
 // Service handles sync requests and notifications of new keys.
@@ -70,6 +71,7 @@ type Service struct {
 	cfg Config
 	Deps
 
+	memory  *memory
 	breaker *breaker
 	slots   *limit.Slots
 	keys    *limit.Keys
@@ -86,8 +88,12 @@ func New(cfg Config, deps Deps) (*Service, error) {
 		return nil, errors.New("syncer: Config.Project is empty: it is part of encrypted_key_path")
 	}
 	deps.complete()
+	memory, err := newMemory(cfg.Remembered)
+	if err != nil {
+		return nil, fmt.Errorf("syncer: %w", err)
+	}
 	return &Service{
-		cfg: cfg, Deps: deps,
+		cfg: cfg, Deps: deps, memory: memory,
 		breaker: newBreaker(cfg, deps.Now, deps.Breaker),
 		slots:   limit.NewSlots(cfg.Concurrency),
 		keys:    limit.NewKeys(cfg.KeyBudget, deps.Now),
@@ -108,6 +114,9 @@ func (d *Deps) complete() {
 	}
 	if d.Breaker == nil {
 		d.Breaker = func(string, string) {}
+	}
+	if d.Refused == nil {
+		d.Refused = func(string, string) {}
 	}
 	if d.Fault == nil {
 		d.Fault = func(context.Context, string, error) {}
@@ -214,6 +223,7 @@ func (s *Service) sync(ctx context.Context, req event.SyncRequest, t tick.Tick) 
 	r := s.reader(req, session)
 	reading, err := r.account(ctx)
 	if broker.KindOf(err) == broker.Unauthorized {
+		s.Refused(req.UserID, version)
 		reading, version, err = s.withFreshKeys(ctx, req, r, version, err)
 	}
 	if err != nil {

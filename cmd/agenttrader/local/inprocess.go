@@ -57,8 +57,13 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 // listenSyncer serves one instance, which chaos may kill and replace.
 func (p *platform) listenSyncer(ctx context.Context, b broker.Broker) (url string, err error) {
 	instance := func() (event.Handler, error) {
-		s, err := syncer.New(p.syncerConfig(), syncer.Deps{
-			Vault: p.vault, Broker: b, Snapshots: p.store, Health: p.store, Keys: p.store, Now: p.now, Observe: p.meter.synced,
+		cfg := p.syncerConfig()
+		vault, refused, err := cfg.Vault(p.vault, p.now)
+		if err != nil {
+			return nil, err
+		}
+		s, err := syncer.New(cfg, syncer.Deps{
+			Vault: vault, Refused: refused, Broker: b, Snapshots: p.store, Health: p.store, Keys: p.store, Now: p.now, Observe: p.meter.synced,
 			Fault:   p.fault,
 			Breaker: func(from, to string) { p.log.Error("circuit breaker of the broker", "from", from, "to", to) },
 		})

@@ -32,7 +32,11 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	vault, err := cloud.Vault(ctx)
+	secrets, err := cloud.Vault(ctx)
+	if err != nil {
+		return err
+	}
+	vault, refused, err := cfg.Vault(secrets, time.Now)
 	if err != nil {
 		return err
 	}
@@ -45,7 +49,7 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 		return err
 	}
 	service, err := syncer.New(cfg, syncer.Deps{
-		Vault: vault, Broker: broker, Snapshots: store.New(db), Health: store.New(db), Keys: store.New(db), Now: time.Now,
+		Vault: vault, Refused: refused, Broker: broker, Snapshots: store.New(db), Health: store.New(db), Keys: store.New(db), Now: time.Now,
 		Fault: func(_ context.Context, userID string, err error) { log.Warn(err.Error(), "user_id", userID) },
 		Changed: func(_ context.Context, before, after health.Health) {
 			log.Info("sync health changed", "user_id", after.UserID, "from", before.State, "to", after.State, "error_code", after.Cause)

@@ -1,0 +1,61 @@
+package syncer
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/tick"
+)
+
+// sharedFor is how long this instance takes it that others sync the same users, after it has seen one do so.
+const sharedFor = 60 // ticks
+
+// memory is what this instance knows to have been stored of each user last. It may be wrong, since other instances write
+// too: a write on it has its version as the precondition, and a heartbeat, by the tick's arithmetic, comes whatever is
+// remembered. So it saves reads, and decides nothing.
+type memory struct {
+	last   *otter.Cache[string, account.Snapshot]
+	shared atomic.Int64 // the last tick at which it was wrong
+}
+
+func newMemory(users int) (*memory, error) {
+	if users == 0 {
+		return &memory{}, nil
+	}
+	last, err := otter.New(&otter.Options[string, account.Snapshot]{MaximumSize: users})
+	return &memory{last: last}, err
+}
+
+// recall is the user's snapshot as it was stored last, as far as is known.
+func (m *memory) recall(userID string) (account.Snapshot, bool) {
+	if m.last == nil {
+		return account.Snapshot{}, false
+	}
+	return m.last.GetIfPresent(userID)
+}
+
+// keep notes what is stored, under a version; without one the next write could not be told from somebody else's.
+func (m *memory) keep(s account.Snapshot, version time.Time) {
+	if m.last == nil {
+		return
+	}
+	if version.IsZero() {
+		m.last.Invalidate(s.UserID)
+		return
+	}
+	s.Version, s.Raw = version, nil // the broker's object is not compared
+	m.last.Set(s.UserID, s)
+}
+
+// wrong notes, after a conflict, that somebody else had written, unless it was another sync of this instance.
+func (m *memory) wrong(believed account.Snapshot, t tick.Tick) {
+	if last, ok := m.recall(believed.UserID); ok && last.Version.Equal(believed.Version) {
+		m.shared.Store(int64(t))
+	}
+}
+
+// alone says that this instance seems to write for its users alone: then a heartbeat that it does not remember was missed.
+func (m *memory) alone(t tick.Tick) bool { return int64(t)-m.shared.Load() > sharedFor }
