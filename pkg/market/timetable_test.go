@@ -27,7 +27,7 @@ type broker struct {
 }
 
 func newBroker(t *testing.T, at string) *broker {
-	b := &broker{t: t, moved: ny(t, at).Sub(time.Now())}
+	b := &broker{t: t, moved: time.Until(ny(t, at))}
 	b.calendar = func(context.Context, time.Time, time.Time) (market.Calendar, error) { return year(t), nil }
 	return b
 }
@@ -347,7 +347,7 @@ func TestWiderHoursByTheClock(t *testing.T) {
 			}
 			said := at.Add(minutes("said", -4, 4))
 			clock := market.Clock{At: said, Open: rapid.Bool().Draw(rt, "open"), NextOpen: said.Add(minutes("next open", 0, 3000)), NextClose: said.Add(minutes("next close", 0, 3000))}
-			b := &broker{t: t, moved: at.Sub(time.Now()), clock: func(context.Context) (market.Clock, error) { return clock, nil }}
+			b := &broker{t: t, moved: time.Until(at), clock: func(context.Context) (market.Clock, error) { return clock, nil }}
 			b.calendar = func(context.Context, time.Time, time.Time) (market.Calendar, error) { return c, nil }
 			table := b.timetable()
 			table.Open(t.Context(), at, market.Regular)

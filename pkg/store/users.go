@@ -7,11 +7,12 @@ import (
 	"strconv"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
 // userFields is the projection that the pipeline reads; profile fields stay in the database.
-var userFields = []string{"status", "cadence_minutes", "broker_env", "key_version", "tenant_id"}
+var userFields = []string{"status", "cadence_minutes", "broker_env", "sync_hours", "key_version", "tenant_id"}
 
 // Users implements user.Lister.
 func (s *Store) Users(ctx context.Context, after string, limit int) (user.Page, error) {
@@ -48,7 +49,7 @@ func (s *Store) User(ctx context.Context, id string) (user.User, error) {
 func (s *Store) PutUser(ctx context.Context, u user.User) error {
 	return s.db.Set(ctx, UserPath(u.ID), present(document.Fields{
 		"status": orNil(string(u.Status)), "cadence_minutes": u.CadenceMinutes, "broker_env": orNil(u.BrokerEnv),
-		"key_version": orNil(u.KeyVersion), "tenant_id": orNil(u.TenantID), "created_at": document.ServerTime,
+		"sync_hours": orNil(string(u.SyncHours)), "key_version": orNil(u.KeyVersion), "tenant_id": orNil(u.TenantID), "created_at": document.ServerTime,
 	}))
 }
 
@@ -84,12 +85,16 @@ func parseUser(d document.Document) user.User {
 		Status:         user.Active,
 		CadenceMinutes: max(1, int(integer(d.Fields, "cadence_minutes"))),
 		BrokerEnv:      text(d.Fields, "broker_env"),
+		SyncHours:      market.Always,
 		KeyVersion:     text(d.Fields, "key_version"),
 		TenantID:       text(d.Fields, "tenant_id"),
 	}
 	if v, ok := d.Fields["status"]; ok {
 		s, _ := v.(string) // anything else is not active
 		u.Status = user.Status(s)
+	}
+	if h, err := market.ParseHours(text(d.Fields, "sync_hours")); err == nil { // anything else must not stop the syncing
+		u.SyncHours = h
 	}
 	if u.BrokerEnv == "" {
 		u.BrokerEnv = "paper"

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/agenttrader/agenttrader/pkg/market"
 )
 
 // Status is whether a user's account is synced.
@@ -27,10 +29,11 @@ var ErrGone = errors.New("user was removed or is not active")
 type User struct {
 	ID             string
 	Status         Status
-	CadenceMinutes int    // 1 is every tick
-	BrokerEnv      string // "paper" (default), "live"
-	KeyVersion     string // of the secret; "" while none is known
-	TenantID       string // only if explicit: it is never defaulted
+	CadenceMinutes int          // 1 is every tick
+	BrokerEnv      string       // "paper" (default), "live"
+	SyncHours      market.Hours // when the account is synced; the zero value is market.Always, as the predecessor did
+	KeyVersion     string       // of the secret; "" while none is known
+	TenantID       string       // only if explicit: it is never defaulted
 }
 
 // Page is one page of a listing.
