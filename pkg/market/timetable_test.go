@@ -362,3 +362,26 @@ func TestWiderHoursByTheClock(t *testing.T) {
 		})
 	})
 }
+
+// A call that does not end is one call, however long: where a platform's minute is short, the next is due before it ends.
+func TestOneCallAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, "2026-11-24 12:00")
+		b.calendar = func(context.Context, time.Time, time.Time) (market.Calendar, error) {
+			time.Sleep(150 * time.Second)
+			return year(t), nil
+		}
+		b.clock = func(context.Context) (market.Clock, error) {
+			time.Sleep(150 * time.Second)
+			return market.Clock{}, nil
+		}
+		table := b.timetable()
+		for range 3 {
+			check(t, table, b.now(), market.Regular, true)
+			time.Sleep(time.Minute - time.Second)
+		}
+		if calendars, clocks, _ := b.counts(); calendars != 1 || clocks != 1 {
+			t.Errorf("%d calendars, %d clocks at once", calendars, clocks)
+		}
+	})
+}
