@@ -14,6 +14,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/health"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
@@ -54,7 +55,7 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func storeUsers(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	for i := range 7 {
-		must(t, s.PutUser(t.Context(), user.User{ID: fmt.Sprintf("u%d", i), Status: user.Active, CadenceMinutes: i, KeyVersion: "3"}))
+		must(t, s.PutUser(t.Context(), user.User{ID: fmt.Sprintf("u%d", i), Status: user.Active, CadenceMinutes: i, KeyVersion: "3", SyncHours: market.Extended}))
 	}
 	must(t, s.PutUser(t.Context(), user.User{ID: "u3", Status: user.Paused}))
 	must(t, s.PutUser(t.Context(), user.User{ID: "u4"})) // no status: the predecessor synced every user
@@ -67,13 +68,13 @@ func storeUsers(t *testing.T, s Stores, _ func(string) []map[string]any) {
 			break
 		}
 	}
-	if len(got) != 7 || got[3].Status != user.Paused || got[4].Status != user.Active || got[0].CadenceMinutes != 0 || got[5].CadenceMinutes != 5 || got[1].BrokerEnv != "paper" || got[1].KeyVersion != "3" {
+	if len(got) != 7 || got[3].Status != user.Paused || got[4].Status != user.Active || got[0].CadenceMinutes != 0 || got[5].CadenceMinutes != 5 || got[1].BrokerEnv != "paper" || got[1].KeyVersion != "3" || got[1].SyncHours != market.Extended || got[4].SyncHours != market.Always {
 		t.Errorf("users = %+v", got)
 	}
 }
 
 func storeUser(t *testing.T, s Stores, _ func(string) []map[string]any) {
-	want := user.User{ID: "u", Status: user.Paused, CadenceMinutes: 5, BrokerEnv: "live", SyncHours: "regular", KeyVersion: "3", TenantID: "t"}
+	want := user.User{ID: "u", Status: user.Paused, CadenceMinutes: 5, BrokerEnv: "live", SyncHours: market.Regular, KeyVersion: "3", TenantID: "t"}
 	must(t, s.PutUser(t.Context(), want))
 	got, err := s.User(t.Context(), "u")
 	must(t, err)

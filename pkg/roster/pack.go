@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/agenttrader/agenttrader/pkg/health"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
@@ -47,7 +48,7 @@ func Pack(entries []Entry) string {
 func (e Entry) appendTo(b []byte) []byte {
 	state := max(0, slices.Index(states[:], e.Health))
 	flags := flag(flagLive, e.BrokerEnv == "live") | flag(flagTrades, e.Trades) |
-		flag(flagRegular, e.SyncHours == "regular") | flag(flagExtended, e.SyncHours == "extended") |
+		flag(flagRegular, e.SyncHours == market.Regular) | flag(flagExtended, e.SyncHours == market.Extended) |
 		flag(flagCadence, e.CadenceMinutes > 0) | flag(flagKeys, e.KeyVersion != "") | flag(flagHealth, state > 0)
 	b = appendString(append(b, flags), e.UserID)
 	if flags&flagCadence != 0 {
@@ -117,15 +118,15 @@ type reader struct {
 
 func (r *reader) entry() Entry {
 	flags := r.byte()
-	e := Entry{UserID: r.string(), BrokerEnv: "paper", SyncHours: "always", Trades: flags&flagTrades != 0}
+	e := Entry{UserID: r.string(), BrokerEnv: "paper", SyncHours: market.Always, Trades: flags&flagTrades != 0}
 	if flags&flagLive != 0 {
 		e.BrokerEnv = "live"
 	}
 	switch {
 	case flags&flagRegular != 0:
-		e.SyncHours = "regular"
+		e.SyncHours = market.Regular
 	case flags&flagExtended != 0:
-		e.SyncHours = "extended"
+		e.SyncHours = market.Extended
 	}
 	if flags&flagCadence != 0 {
 		e.CadenceMinutes = int(r.uvarint(24 * 60))

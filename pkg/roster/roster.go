@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/health"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
@@ -17,11 +18,11 @@ import (
 // Entry is what a tick has to know of an active user.
 type Entry struct {
 	UserID         string
-	CadenceMinutes int    // as the user's document says; 0 if it says nothing
-	Trades         bool   // has an enabled strategy
-	BrokerEnv      string // "paper", "live"
-	SyncHours      string // as the user's document says: "regular", "extended", "always"
-	KeyVersion     string // of the secret; "" while none is known
+	CadenceMinutes int          // as the user's document says; 0 if it says nothing
+	Trades         bool         // has an enabled strategy
+	BrokerEnv      string       // "paper", "live"
+	SyncHours      market.Hours // as the user's document says
+	KeyVersion     string       // of the secret; "" while none is known
 
 	Health      health.State // of a user in trouble; "" for one who is well
 	NextAttempt tick.Tick    // not asked before; 0: at the next tick

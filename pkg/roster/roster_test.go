@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/agenttrader/agenttrader/pkg/health"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/roster"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -21,7 +22,7 @@ func entries() *rapid.Generator[[]roster.Entry] {
 			CadenceMinutes: rapid.IntRange(0, 1440).Draw(t, "cadence"),
 			Trades:         rapid.Bool().Draw(t, "trades"),
 			BrokerEnv:      rapid.SampledFrom([]string{"paper", "live"}).Draw(t, "env"),
-			SyncHours:      rapid.SampledFrom([]string{"always", "regular", "extended"}).Draw(t, "hours"),
+			SyncHours:      rapid.SampledFrom([]market.Hours{market.Always, market.Regular, market.Extended}).Draw(t, "hours"),
 			KeyVersion:     rapid.SampledFrom([]string{"", "1", "4711"}).Draw(t, "keys"),
 			Health:         rapid.SampledFrom([]health.State{"", health.Degraded, health.RateLimited, health.NeedsReauth, health.Restricted}).Draw(t, "health"),
 		}

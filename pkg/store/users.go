@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
@@ -47,8 +48,8 @@ func (s *Store) User(ctx context.Context, id string) (user.User, error) {
 // PutUser writes a user's document. It is for seeding and tests; onboarding comes with the console and the CLI.
 func (s *Store) PutUser(ctx context.Context, u user.User) error {
 	return s.db.Set(ctx, UserPath(u.ID), present(document.Fields{
-		"status": orNil(string(u.Status)), "cadence_minutes": positive(u.CadenceMinutes), "broker_env": orNil(u.BrokerEnv), "sync_hours": orNil(u.SyncHours),
-		"key_version": orNil(u.KeyVersion), "tenant_id": orNil(u.TenantID), "created_at": document.ServerTime,
+		"status": orNil(string(u.Status)), "cadence_minutes": positive(u.CadenceMinutes), "broker_env": orNil(u.BrokerEnv),
+		"sync_hours": orNil(string(u.SyncHours)), "key_version": orNil(u.KeyVersion), "tenant_id": orNil(u.TenantID), "created_at": document.ServerTime,
 	}))
 }
 
@@ -84,7 +85,7 @@ func parseUser(d document.Document) user.User {
 		Status:         user.Active,
 		CadenceMinutes: int(min(max(0, integer(d.Fields, "cadence_minutes")), maxCadence)),
 		BrokerEnv:      text(d.Fields, "broker_env"),
-		SyncHours:      text(d.Fields, "sync_hours"),
+		SyncHours:      market.Always,
 		KeyVersion:     text(d.Fields, "key_version"),
 		TenantID:       text(d.Fields, "tenant_id"),
 	}
@@ -92,11 +93,11 @@ func parseUser(d document.Document) user.User {
 		s, _ := v.(string) // anything else is not active
 		u.Status = user.Status(s)
 	}
+	if h, err := market.ParseHours(text(d.Fields, "sync_hours")); err == nil { // anything else must not stop the syncing
+		u.SyncHours = h
+	}
 	if u.BrokerEnv == "" {
 		u.BrokerEnv = "paper"
-	}
-	if u.SyncHours != "regular" && u.SyncHours != "extended" {
-		u.SyncHours = "always" // as the predecessor did
 	}
 	return u
 }

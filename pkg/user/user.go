@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/agenttrader/agenttrader/pkg/market"
 )
 
 // Status is whether a user's account is synced.
@@ -27,11 +29,11 @@ var ErrGone = errors.New("user was removed or is not active")
 type User struct {
 	ID             string
 	Status         Status
-	CadenceMinutes int    // 1 is every tick; 0: not said, the platform's default
-	BrokerEnv      string // "paper" (default), "live"
-	SyncHours      string // the hours of the market in which the account is synced: "regular", "extended", "always" (default)
-	KeyVersion     string // of the secret; "" while none is known
-	TenantID       string // only if explicit: it is never defaulted
+	CadenceMinutes int          // 1 is every tick; 0: not said, the platform's default
+	BrokerEnv      string       // "paper" (default), "live"
+	SyncHours      market.Hours // when the account is synced; the zero value is market.Always, as the predecessor did
+	KeyVersion     string       // of the secret; "" while none is known
+	TenantID       string       // only if explicit: it is never defaulted
 }
 
 // Check says what is wrong with a user who can't be synced as the document stands, if anything is.

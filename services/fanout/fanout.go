@@ -15,6 +15,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/health"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/roster"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -33,11 +34,14 @@ type Deps struct {
 	Shards   event.Publisher // to this service itself
 	Now      func() time.Time
 	NewOwner func() string                                          // a name for one delivery's claim, never the same twice
-	Open     func(ctx context.Context, hours string) (open bool)    // whether accounts of these hours are synced now; nil: always
+	Open     Open                                                   // nil: the market never closes
 	Invalid  func(ctx context.Context, userID string, err error)    // told of users who can't be synced as they stand
 	Repaired func(ctx context.Context, userID string, wrong string) // told of each user about whom the roster was wrong
 	Fault    func(ctx context.Context, err error)                   // told what was gone on without
 }
+
+// Open says whether accounts of these hours are synced at a time.
+type Open func(ctx context.Context, at time.Time, hours market.Hours) bool
 
 // Trading lists who has an enabled strategy.
 type Trading interface {
@@ -67,7 +71,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 
 func (d *Deps) complete() {
 	if d.Open == nil {
-		d.Open = func(context.Context, string) bool { return true }
+		d.Open = func(context.Context, time.Time, market.Hours) bool { return true }
 	}
 	if d.Invalid == nil {
 		d.Invalid = func(context.Context, string, error) {}

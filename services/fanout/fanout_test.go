@@ -16,6 +16,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/health"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/tick"
@@ -39,9 +40,10 @@ type world struct {
 	hang   bool
 
 	db       *mem.DB
-	changes  []mem.Written // not told yet
-	handed   []event.Event // shards of ticks
-	closed   []string      // hours of closed markets
+	changes  []mem.Written  // not told yet
+	handed   []event.Event  // shards of ticks
+	closed   []market.Hours // of markets that close
+	closedAt time.Time      // zero: they never were open
 	clock    func() time.Time
 	repaired []string
 	faults   []error
@@ -134,7 +136,9 @@ func newWorld(t *testing.T, users, page int, sets ...func(*fanout.Config)) *worl
 			return w.now
 		},
 		NewOwner: func() string { owners++; return fmt.Sprint(owners) },
-		Open:     func(_ context.Context, hours string) bool { return !slices.Contains(w.closed, hours) },
+		Open: func(_ context.Context, at time.Time, hours market.Hours) bool {
+			return !slices.Contains(w.closed, hours) || at.Before(w.closedAt)
+		},
 		Repaired: func(_ context.Context, userID, _ string) { w.repaired = append(w.repaired, userID) },
 		Fault:    func(_ context.Context, err error) { w.faults = append(w.faults, err) },
 	})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/health"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/roster"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
@@ -94,14 +95,14 @@ func (s *Service) reload(ctx context.Context, head roster.Shard) (roster.Shard, 
 }
 
 func (s *Service) dueOf(ctx context.Context, claim tick.Claim, shard roster.Shard) ([]waiting, error) {
-	open := s.hours(ctx)
+	open := s.hours(ctx, claim.Tick)
 	list := make([]waiting, 0, shard.Users)
 	for e, err := range roster.Entries(shard.Packed) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w: delete rosters/index, and the next tick builds the roster anew", shard, err)
 		}
 		e.CadenceMinutes = s.cadence(e)
-		if !claim.Tick.Due(e.UserID, e.CadenceMinutes) || !e.Rested(claim.Tick) || !open(e.SyncHours) {
+		if !claim.Tick.Due(e.UserID, e.CadenceMinutes) || !e.Rested(claim.Tick) || !open(e) {
 			continue
 		}
 		if w := (waiting{e, uint32(roster.Hash(e.UserID))}); claim.Cursor == "" || w.cursor() > claim.Cursor {
@@ -111,14 +112,20 @@ func (s *Service) dueOf(ctx context.Context, claim tick.Claim, shard roster.Shar
 	return list, nil
 }
 
-// hours asks once for each kind of hours.
-func (s *Service) hours(ctx context.Context) func(hours string) bool {
-	known := map[string]bool{}
-	return func(hours string) bool {
-		open, ok := known[hours]
+// hours asks once for each kind of hours and cadence. A user who is due every n minutes is due once more after the close,
+// since the closing minute may lie between two of the user's ticks.
+func (s *Service) hours(ctx context.Context, t tick.Tick) func(roster.Entry) bool {
+	type kind struct {
+		hours   market.Hours
+		cadence int
+	}
+	known := map[kind]bool{}
+	return func(e roster.Entry) bool {
+		k := kind{e.SyncHours, e.CadenceMinutes}
+		open, ok := known[k]
 		if !ok {
-			open = s.Open(ctx, hours)
-			known[hours] = open
+			open = s.Open(ctx, t.Time(), k.hours) || (k.cadence > 1 && s.Open(ctx, (t-tick.Tick(k.cadence-1)).Time(), k.hours))
+			known[k] = open
 		}
 		return open
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/health"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/roster"
 	"github.com/agenttrader/agenttrader/pkg/store"
@@ -104,12 +105,12 @@ func TestIdleCadence(t *testing.T) {
 // Users whose market is closed are not asked for.
 func TestHours(t *testing.T) {
 	w := newWorld(t, 0, 10)
-	for id, hours := range map[string]string{"a": "regular", "b": "extended", "c": "always", "d": "", "e": "whenever"} {
+	for id, hours := range map[string]market.Hours{"a": market.Regular, "b": market.Extended, "c": market.Always, "d": "", "e": "whenever"} {
 		if err := w.store.PutUser(t.Context(), user.User{ID: id, Status: user.Active, SyncHours: hours}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.closed = []string{"regular", "extended"}
+	w.closed = []market.Hours{market.Regular, market.Extended}
 	for minute := range 2 { // listed, and from the roster
 		if diff := cmp.Diff([]string{"c", "d", "e"}, w.tickAfter(t, minute)); diff != "" {
 			t.Errorf("asked for (-want +got):\n%s", diff)
@@ -118,6 +119,21 @@ func TestHours(t *testing.T) {
 	w.closed = nil
 	if got := w.tickAfter(t, 2); len(got) != 5 {
 		t.Errorf("with all open: %v, want five", got)
+	}
+	// The market closes between two ticks of a user who is due every five minutes: that user is due once more.
+	if err := w.store.PutUser(t.Context(), user.User{ID: "slow", Status: user.Active, SyncHours: market.Regular, CadenceMinutes: 5}); err != nil {
+		t.Fatal(err)
+	}
+	w.tell(t)
+	w.closed, w.closedAt = []market.Hours{market.Regular}, tick.Of(noon.Add(7*time.Minute)).Time()
+	asked := 0
+	for minute := 7; minute < 30; minute++ {
+		if slices.Contains(w.tickAfter(t, minute), "slow") {
+			asked++
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked for %d times after the close, want once", asked)
 	}
 }
 

@@ -67,6 +67,14 @@ func New(cfg Config) (*Broker, error) {
 
 // Open implements broker.Broker.
 func (b *Broker) Open(env broker.Env, creds secret.Credentials) (broker.Session, error) {
+	s, err := b.open(env, creds)
+	if err != nil {
+		return nil, err // no session, and no interface around one
+	}
+	return s, nil
+}
+
+func (b *Broker) open(env broker.Env, creds secret.Credentials) (*session, error) {
 	if creds.IsZero() {
 		return nil, errors.New("alpaca: credentials are empty")
 	}

@@ -49,6 +49,7 @@ func New(cfg Config) *Server {
 	s.mux.HandleFunc("GET /v2/account", s.authorized(s.getAccount))
 	s.mux.HandleFunc("GET /v2/positions", s.authorized(s.getPositions))
 	s.mux.HandleFunc("GET /v2/orders", s.authorized(s.getOrders))
+	s.mux.HandleFunc("GET /v2/calendar", s.authorized(s.getCalendar))
 	s.mux.HandleFunc("GET /v2/clock", s.authorized(s.getClock))
 	s.mux.HandleFunc("GET /v2/stocks/quotes/latest", s.authorized(s.getQuotes))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -147,16 +148,6 @@ func (s *Server) getOrders(w http.ResponseWriter, r *http.Request, a *account, p
 		return
 	}
 	answer(w, a.orders(p))
-}
-
-func (s *Server) getClock(w http.ResponseWriter, _ *http.Request, _ *account, _ prices) {
-	now := s.cfg.Now().UTC()
-	midnight := now.Truncate(24 * time.Hour)
-	answer(w, map[string]any{ // a market that never closes: ends of days by the UTC calendar
-		"timestamp": now.Format(time.RFC3339Nano), "is_open": true,
-		"next_open":  midnight.Add(24 * time.Hour).Format(time.RFC3339),
-		"next_close": midnight.Add(48 * time.Hour).Format(time.RFC3339),
-	})
 }
 
 func (s *Server) getQuotes(w http.ResponseWriter, r *http.Request, _ *account, p prices) {

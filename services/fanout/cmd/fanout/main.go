@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/serve"
@@ -20,7 +21,8 @@ func main() { serve.Main("fanout", run) }
 
 func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	cfg, http, topics, project := fanout.DefaultConfig(), serve.DefaultConfig(), gcp.DefaultTopics(), gcp.Config{}
-	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project); err != nil {
+	hosts, asking := alpaca.DefaultHosts(), marketHours{}
+	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project, &hosts, &asking); err != nil {
 		return err
 	}
 	log := serve.NewLogger(logs, http).With("service", "fanout")
@@ -43,9 +45,13 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 		return err
 	}
 	users := store.New(db)
+	timetable, err := asking.timetable(ctx, cloud, hosts, users, func(err error) { log.Error("market hours are not known: everybody is synced", "error", err) })
+	if err != nil {
+		return err
+	}
 	service, err := fanout.New(cfg, fanout.Deps{
 		Users: users, Health: users, Trading: users, Roster: users, Notes: users, Scan: users, Ledger: users,
-		Requests: requests, Shards: shards, Now: time.Now, NewOwner: uuid.NewString,
+		Requests: requests, Shards: shards, Now: time.Now, NewOwner: uuid.NewString, Open: timetable.Open,
 		Invalid: func(ctx context.Context, userID string, err error) {
 			log.WarnContext(ctx, "user is not synced", "user_id", userID, "error", err)
 		},
