@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/bench"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/dlq"
 )
 
@@ -21,7 +22,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), dlq.Command(), versionCommand())
+	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), versionCommand())
 	return c
 }
 

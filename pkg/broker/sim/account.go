@@ -69,6 +69,13 @@ func (a *account) advance(p prices) {
 	}
 }
 
+// deposit adds a dollar.
+func (a *account) deposit() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cash += 1_00
+}
+
 func (a *account) equity(p prices) int64 { return a.cash + a.marketValue(p) }
 
 func (a *account) marketValue(p prices) (v int64) {

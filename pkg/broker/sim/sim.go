@@ -5,6 +5,7 @@ package sim
 import (
 	"crypto/subtle"
 	"encoding/json"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ type Config struct {
 	Faults  []Fault
 	AnyKey  bool // every pair of keys is an account; otherwise only registered ones
 
+	Churn      float64 // share of the account reads at which a dollar has just come in: a material change
 	Volatility float64 // of each price: the standard deviation of a minute's move; 0: DefaultVolatility
 }
 
@@ -128,6 +130,9 @@ func (s *Server) account(keyID, secretKey string) *account {
 }
 
 func (s *Server) getAccount(w http.ResponseWriter, _ *http.Request, a *account, p prices) {
+	if s.cfg.Churn > 0 && rand.Float64() < s.cfg.Churn {
+		a.deposit()
+	}
 	o := a.object(p)
 	for _, f := range s.cfg.Faults {
 		if f.kind.spoil != nil && f.hits(s.cfg.Seed, a.keyID) {
