@@ -33,6 +33,7 @@ func (s Snapshot) Fields() map[string]any {
 		"detail_observed_at": timeOrNil(s.DetailAt),
 		"incomplete":         s.Incomplete,
 
+		"slot_minutes": intOrNil(s.SlotMinutes),
 		"tick":         s.Tick.String(),
 		"seq":          s.Seq,
 		"changed_seq":  s.ChangedSeq,
@@ -59,6 +60,7 @@ func FromFields(userID string, f map[string]any, version time.Time) (Snapshot, e
 		KeyPath:     r.text("encrypted_key_path"),
 		ContentHash: r.text("content_hash"),
 		TraceParent: r.text("traceparent"),
+		SlotMinutes: int(r.integer("slot_minutes")),
 		Version:     version,
 	}
 	if s.Raw == nil {
@@ -81,6 +83,13 @@ func FromFields(userID string, f map[string]any, version time.Time) (Snapshot, e
 		return Snapshot{}, fmt.Errorf("snapshot of user %s: %w", userID, err)
 	}
 	return s, nil
+}
+
+func intOrNil(n int) any {
+	if n == 0 {
+		return nil
+	}
+	return n
 }
 
 func (p Position) fields() map[string]any {

@@ -75,15 +75,24 @@ type SyncRequest struct {
 	// Health is the user's state before this sync; absent where it is well, so that a sync that goes well reads and
 	// writes no health.
 	Health health.State `json:"health,omitempty"`
+
+	// SlotMinutes is the finest schedule of the user's enabled strategies, account.NoSlots if none has one, and absent
+	// where it is not known. The snapshot carries it on, so that the signaler need not look.
+	SlotMinutes int `json:"slot_minutes,omitempty"`
 }
 
-// NewSyncRequest is the request for a user at a tick, as an event with the id {tick}/{uid}.
+// NewSyncRequest is the request for a user at a tick, of whom no more is known, as an event.
 func NewSyncRequest(t tick.Tick, u user.User, h health.Health) (Event, error) {
-	e := New(t.String()+"/"+u.ID, TypeSyncRequest, "fanout", "users/"+u.ID)
 	r := SyncRequest{UserID: u.ID, Tick: t.String(), CadenceMinutes: u.CadenceMinutes, BrokerEnv: u.BrokerEnv, KeyVersion: u.KeyVersion}
 	if h.Failing() {
 		r.Health = h.State
 	}
+	return r.Event()
+}
+
+// Event is the request as an event with the id {tick}/{uid}.
+func (r SyncRequest) Event() (Event, error) {
+	e := New(r.Tick+"/"+r.UserID, TypeSyncRequest, "fanout", "users/"+r.UserID)
 	return e, e.SetData(event.ApplicationJSON, r)
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/tick"
@@ -53,6 +54,9 @@ func (e Entry) appendTo(b []byte) []byte {
 	b = appendString(append(b, flags), e.UserID)
 	if flags&flagCadence != 0 {
 		b = binary.AppendUvarint(b, uint64(e.CadenceMinutes))
+	}
+	if flags&flagTrades != 0 {
+		b = binary.AppendUvarint(b, uint64(max(0, e.SlotMinutes))) // 0 is none
 	}
 	if flags&flagKeys != 0 {
 		b = appendString(b, e.KeyVersion)
@@ -118,7 +122,7 @@ type reader struct {
 
 func (r *reader) entry() Entry {
 	flags := r.byte()
-	e := Entry{UserID: r.string(), BrokerEnv: "paper", SyncHours: market.Always, Trades: flags&flagTrades != 0}
+	e := Entry{UserID: r.string(), BrokerEnv: "paper", SyncHours: market.Always, Trades: flags&flagTrades != 0, SlotMinutes: account.NoSlots}
 	if flags&flagLive != 0 {
 		e.BrokerEnv = "live"
 	}
@@ -130,6 +134,11 @@ func (r *reader) entry() Entry {
 	}
 	if flags&flagCadence != 0 {
 		e.CadenceMinutes = int(r.uvarint(24 * 60))
+	}
+	if flags&flagTrades != 0 {
+		if n := int(r.uvarint(1 << 20)); n != 0 {
+			e.SlotMinutes = n
+		}
 	}
 	if flags&flagKeys != 0 {
 		e.KeyVersion = r.string()

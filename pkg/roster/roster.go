@@ -9,6 +9,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/tick"
@@ -20,6 +21,7 @@ type Entry struct {
 	UserID         string
 	CadenceMinutes int          // as the user's document says; 0 if it says nothing
 	Trades         bool         // has an enabled strategy
+	SlotMinutes    int          // the finest schedule of the enabled strategies; account.NoSlots if none has one
 	BrokerEnv      string       // "paper", "live"
 	SyncHours      market.Hours // as the user's document says
 	KeyVersion     string       // of the secret; "" while none is known
@@ -29,12 +31,21 @@ type Entry struct {
 	FailedWith  string       // the version of the keys that failed: other ones make the user due
 }
 
+// Trading is what a tick has to know of a user's strategies.
+type Trading struct {
+	Enabled     bool
+	SlotMinutes int // see Entry
+}
+
 // EntryOf is the entry of an active user; ok is false for any other.
-func EntryOf(u user.User, h health.Health, trades bool) (e Entry, ok bool) {
+func EntryOf(u user.User, h health.Health, t Trading) (e Entry, ok bool) {
 	if u.Status != user.Active || u.Check() != nil {
 		return Entry{}, false
 	}
-	e = Entry{UserID: u.ID, CadenceMinutes: u.CadenceMinutes, Trades: trades, BrokerEnv: u.BrokerEnv, SyncHours: u.SyncHours, KeyVersion: u.KeyVersion}
+	e = Entry{UserID: u.ID, CadenceMinutes: u.CadenceMinutes, Trades: t.Enabled, SlotMinutes: account.NoSlots, BrokerEnv: u.BrokerEnv, SyncHours: u.SyncHours, KeyVersion: u.KeyVersion}
+	if t.Enabled && t.SlotMinutes != 0 {
+		e.SlotMinutes = t.SlotMinutes
+	}
 	if h.Failing() {
 		e.Health = h.State
 		if h.State != health.Degraded { // who is asked at each of the cadence's ticks anyway
@@ -50,13 +61,6 @@ func ceil(t time.Time) tick.Tick {
 		return 0
 	}
 	return tick.Of(t.Add(time.Minute - time.Nanosecond))
-}
-
-// User is the entry's user.
-func (e Entry) User() user.User {
-	return user.User{
-		ID: e.UserID, Status: user.Active, CadenceMinutes: e.CadenceMinutes, BrokerEnv: e.BrokerEnv, SyncHours: e.SyncHours, KeyVersion: e.KeyVersion,
-	}
 }
 
 // Rested says that the user's trouble allows to ask again at a tick.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/roster"
@@ -25,6 +26,10 @@ func entries() *rapid.Generator[[]roster.Entry] {
 			SyncHours:      rapid.SampledFrom([]market.Hours{market.Always, market.Regular, market.Extended}).Draw(t, "hours"),
 			KeyVersion:     rapid.SampledFrom([]string{"", "1", "4711"}).Draw(t, "keys"),
 			Health:         rapid.SampledFrom([]health.State{"", health.Degraded, health.RateLimited, health.NeedsReauth, health.Restricted}).Draw(t, "health"),
+		}
+		e.SlotMinutes = account.NoSlots
+		if e.Trades {
+			e.SlotMinutes = rapid.SampledFrom([]int{account.NoSlots, 5, 60}).Draw(t, "slots")
 		}
 		if e.Health != "" {
 			e.NextAttempt = tick.Tick(rapid.Int64Range(0, 1<<30).Draw(t, "next"))
@@ -83,7 +88,7 @@ func TestSplitAndFold(t *testing.T) {
 			if rapid.Bool().Draw(t, "gone") {
 				return roster.Change{UserID: id}
 			}
-			return roster.Change{UserID: id, Entry: &roster.Entry{UserID: id, BrokerEnv: "live", SyncHours: "always"}}
+			return roster.Change{UserID: id, Entry: &roster.Entry{UserID: id, BrokerEnv: "live", SyncHours: "always", SlotMinutes: account.NoSlots}}
 		}), 0, 20, func(c roster.Change) string { return c.UserID }).Draw(t, "changes")
 
 		want := map[string]roster.Entry{}
@@ -162,7 +167,7 @@ func TestRestedAsHealthSays(t *testing.T) {
 			now += tick.Tick(rapid.IntRange(1, 10).Draw(t, "later"))
 		}
 		u := user.User{ID: "u", Status: user.Active, BrokerEnv: "paper", SyncHours: "always", KeyVersion: rapid.SampledFrom([]string{"", "1", "2"}).Draw(t, "keys")}
-		e, ok := roster.EntryOf(u, h, false)
+		e, ok := roster.EntryOf(u, h, roster.Trading{})
 		if !ok {
 			t.Fatal("an active user has no entry")
 		}

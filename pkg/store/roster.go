@@ -11,6 +11,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/roster"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
@@ -227,7 +228,7 @@ func RosterChange(c document.Change) (userID string, kind roster.Kind, matters b
 	case len(p) == 2 && p[0] == Users:
 		return p[1], roster.OfUser, userEntry(c.Old) != userEntry(c.New)
 	case len(p) == 4 && p[0] == Users && p[2] == Strategies:
-		return p[1], roster.OfUser, enabled(c.Old) != enabled(c.New)
+		return p[1], roster.OfUser, tradingOf(p[1], c.Old) != tradingOf(p[1], c.New)
 	case len(p) == 4 && p[0] == Users && p[2] == SyncHealth && p[3] == HealthID:
 		return p[1], roster.OfHealth, healthEntry(c.Old) != healthEntry(c.New)
 	}
@@ -239,7 +240,7 @@ func userEntry(d *document.Document) roster.Entry {
 	if d == nil {
 		return roster.Entry{}
 	}
-	e, _ := roster.EntryOf(parseUser(*d), health.Health{}, false)
+	e, _ := roster.EntryOf(parseUser(*d), health.Health{}, roster.Trading{})
 	return e
 }
 
@@ -247,11 +248,16 @@ func healthEntry(d *document.Document) roster.Entry {
 	if d == nil {
 		d = &document.Document{}
 	}
-	e, _ := roster.EntryOf(user.User{ID: "u", Status: user.Active, BrokerEnv: "paper"}, ParseHealth(*d), false)
+	e, _ := roster.EntryOf(user.User{ID: "u", Status: user.Active, BrokerEnv: "paper"}, ParseHealth(*d), roster.Trading{})
 	return e
 }
 
-func enabled(d *document.Document) bool { return d != nil && d.Fields["enabled"] == true }
+func tradingOf(userID string, d *document.Document) roster.Trading {
+	if d == nil || d.Fields["enabled"] != true {
+		return roster.Trading{}
+	}
+	return trading([]strategy.Definition{definition(userID, *d)})
+}
 
 const scanPath = Rosters + "/scan"
 
@@ -269,28 +275,34 @@ func (s *Store) SetBookmark(ctx context.Context, userID string) error {
 	return s.db.Set(ctx, scanPath, document.Fields{"after": userID, "updated_at": document.ServerTime})
 }
 
-// Trades says whether a user has an enabled strategy.
-func (s *Store) Trades(ctx context.Context, userID string) (bool, error) {
-	found, err := s.db.Query(ctx, document.Query{
-		Collection: UserPath(userID) + "/" + Strategies, Where: map[string]any{"enabled": true}, Select: []string{"enabled"}, Limit: 1,
-	})
-	if err != nil {
-		return false, fmt.Errorf("strategies of user %s: %w", userID, err)
-	}
-	return len(found) > 0, nil
+// Trades says what a tick has to know of a user's strategies.
+func (s *Store) Trades(ctx context.Context, userID string) (roster.Trading, error) {
+	enabled, err := s.Enabled(ctx, userID)
+	return trading(enabled), err
 }
 
-// Trading are the users who have an enabled strategy.
-func (s *Store) Trading(ctx context.Context) (map[string]bool, error) {
-	docs, err := s.db.Query(ctx, document.Query{Collection: Strategies, Group: true, Where: map[string]any{"enabled": true}, Select: []string{"enabled"}})
+func trading(enabled []strategy.Definition) roster.Trading {
+	if len(enabled) == 0 {
+		return roster.Trading{}
+	}
+	return roster.Trading{Enabled: true, SlotMinutes: strategy.Slots(enabled)}
+}
+
+// Trading says the same of all users who have an enabled strategy, by id.
+func (s *Store) Trading(ctx context.Context) (map[string]roster.Trading, error) {
+	docs, err := s.db.Query(ctx, document.Query{Collection: Strategies, Group: true, Where: map[string]any{"enabled": true}})
 	if err != nil {
 		return nil, fmt.Errorf("list the enabled strategies: %w", err)
 	}
-	trading := make(map[string]bool, len(docs))
+	of := map[string][]strategy.Definition{}
 	for _, d := range docs {
 		if p := strings.Split(d.Path, "/"); len(p) == 4 && p[0] == Users {
-			trading[p[1]] = true
+			of[p[1]] = append(of[p[1]], definition(p[1], d))
 		}
 	}
-	return trading, nil
+	all := make(map[string]roster.Trading, len(of))
+	for uid, enabled := range of {
+		all[uid] = trading(enabled)
+	}
+	return all, nil
 }

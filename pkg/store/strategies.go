@@ -19,12 +19,14 @@ func (s *Store) Enabled(ctx context.Context, userID string) ([]strategy.Definiti
 	}
 	defs := make([]strategy.Definition, len(docs))
 	for i, d := range docs {
-		params, _ := d.Fields["params"].(map[string]any)
-		defs[i] = strategy.Definition{
-			ID: d.ID(), UserID: userID, Kind: text(d.Fields, "kind"), Params: params, Enabled: true,
-		}
+		defs[i] = definition(userID, d)
 	}
 	return defs, nil
+}
+
+func definition(userID string, d document.Document) strategy.Definition {
+	params, _ := d.Fields["params"].(map[string]any)
+	return strategy.Definition{ID: d.ID(), UserID: userID, Kind: text(d.Fields, "kind"), Params: params, Enabled: d.Fields["enabled"] == true}
 }
 
 // PutStrategy writes a strategy's document, as its owner would.

@@ -28,12 +28,16 @@ type Cause struct {
 // Event is what one write of a snapshot can have triggered.
 type Event struct {
 	changed  int64
-	from, to tick.Tick // slots in (from, to] have come; from 0: there is no telling, so none
+	finest   time.Duration // of the user's schedules; below 0: there is none
+	from, to tick.Tick     // slots in (from, to] have come; from 0: there is no telling, so none
 }
 
 // Between works out from a snapshot's old (nil: its first) and new form what happened, without reading anything.
 func Between(old *account.Snapshot, now account.Snapshot) Event {
-	e := Event{to: now.Tick}
+	e := Event{to: now.Tick, finest: time.Duration(now.SlotMinutes) * time.Minute}
+	if now.SlotMinutes == 0 {
+		e.finest = MinSlot // it may be any
+	}
 	if old == nil || old.ChangedSeq != now.ChangedSeq {
 		e.changed = now.ChangedSeq
 	}
@@ -44,7 +48,7 @@ func Between(old *account.Snapshot, now account.Snapshot) Event {
 }
 
 // Any says whether any strategy at all can want this event; if not, none needs to be read.
-func (e Event) Any() bool { return e.changed != 0 || e.slot(MinSlot) != 0 }
+func (e Event) Any() bool { return e.changed != 0 || e.slot(e.finest) != 0 }
 
 // Cause is what makes a strategy with these triggers run, if anything does. A slot comes before a change of the
 // account, since it can't be replaced by a newer change; of several missed slots the newest counts.
@@ -67,4 +71,23 @@ func (e Event) slot(every time.Duration) tick.Tick {
 		return slot
 	}
 	return 0
+}
+
+// Slots is the finest schedule that holds all of these, minutes: their greatest common divisor; account.NoSlots if none of
+// them has one. A strategy that can't run has none.
+func Slots(definitions []Definition) int {
+	minutes := 0
+	for _, d := range definitions {
+		s, err := New(d)
+		if err != nil {
+			continue
+		}
+		for every := int(s.Triggers().Every / time.Minute); every != 0; {
+			minutes, every = every, minutes%every
+		}
+	}
+	if minutes == 0 {
+		return account.NoSlots
+	}
+	return minutes
 }

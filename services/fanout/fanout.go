@@ -45,10 +45,10 @@ type Open func(ctx context.Context, at time.Time, hours market.Hours) bool
 
 // Trading lists who has an enabled strategy.
 type Trading interface {
-	// Trading are the ids of all users who have one.
-	Trading(ctx context.Context) (map[string]bool, error)
-	// Trades says whether a user has one.
-	Trades(ctx context.Context, userID string) (bool, error)
+	// Trading is what a tick has to know of all users who have one, by id.
+	Trading(ctx context.Context) (map[string]roster.Trading, error)
+	// Trades is the same of one user.
+	Trades(ctx context.Context, userID string) (roster.Trading, error)
 }
 
 // Service handles ticks, shards of ticks, and changes of users.

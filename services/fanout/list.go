@@ -38,7 +38,7 @@ func (s *Service) list(ctx context.Context, claim tick.Claim) error {
 	return nil
 }
 
-func (s *Service) troubledAndTrading(ctx context.Context) (map[string]health.Health, map[string]bool, error) {
+func (s *Service) troubledAndTrading(ctx context.Context) (map[string]health.Health, map[string]roster.Trading, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Hold/4)
 	defer cancel()
 	failing, err := s.Health.Failing(ctx)
@@ -49,7 +49,7 @@ func (s *Service) troubledAndTrading(ctx context.Context) (map[string]health.Hea
 	return failing, trading, err
 }
 
-func (s *Service) listPage(ctx context.Context, claim tick.Claim, failing map[string]health.Health, trading map[string]bool) (tick.Claim, []roster.Entry, error) {
+func (s *Service) listPage(ctx context.Context, claim tick.Claim, failing map[string]health.Health, trading map[string]roster.Trading) (tick.Claim, []roster.Entry, error) {
 	work, cancel := context.WithTimeout(ctx, s.cfg.Hold/2)
 	defer cancel()
 	page, err := s.Users.Users(work, strings.TrimPrefix(claim.Cursor, byUser), s.cfg.PageSize)

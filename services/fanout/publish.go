@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agenttrader/agenttrader/pkg/event"
-	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/roster"
 	"github.com/agenttrader/agenttrader/pkg/tick"
@@ -178,7 +177,10 @@ func (s *Service) publishPage(ctx context.Context, claim tick.Claim, page []rost
 	defer cancel()
 	requests := make([]event.Event, 0, len(page))
 	for _, e := range page {
-		r, err := event.NewSyncRequest(claim.Tick, e.User(), health.Health{State: e.Health})
+		r, err := event.SyncRequest{
+			UserID: e.UserID, Tick: claim.Tick.String(), CadenceMinutes: e.CadenceMinutes, BrokerEnv: e.BrokerEnv, KeyVersion: e.KeyVersion,
+			Health: e.Health, SlotMinutes: e.SlotMinutes,
+		}.Event()
 		if err != nil {
 			return claim, fmt.Errorf("sync request of user %s: %w", e.UserID, err)
 		}

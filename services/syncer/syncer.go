@@ -232,6 +232,7 @@ func (s *Service) sync(ctx context.Context, req event.SyncRequest, t tick.Tick) 
 	next := account.Snapshot{
 		UserID: req.UserID, Account: reading.Account, Raw: reading.Raw, ObservedAt: reading.ObservedAt, Tick: t,
 		KeyVersion: version, KeyPath: secret.Name(s.cfg.Project, req.UserID), TraceParent: req.TraceParent,
+		SlotMinutes: req.SlotMinutes,
 	}
 	outcome, err = s.store(ctx, r, next, req.CadenceMinutes)
 	return outcome, r.detail, err
