@@ -312,7 +312,7 @@ func (w write) apply(old stored, exists bool, now time.Time) (stored, error) {
 	if exists {
 		d.CreateTime = old.created
 	}
-	if w.kind == "update" {
+	if w.kind == "update" && !document.HoldsOnly(old.body, w.fields) { // something stays
 		was, err := document.Decode(old.body)
 		if err != nil {
 			return stored{}, err

@@ -48,7 +48,7 @@ func (s *Service) scan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	users, last, err := s.usersAfter(ctx, after, total/s.cfg.ScanParts+1)
+	users, last, err := s.usersAfter(ctx, after, max(1, (total+s.cfg.ScanParts-1)/s.cfg.ScanParts))
 	if err != nil {
 		return err
 	}
@@ -62,15 +62,15 @@ func (s *Service) scan(ctx context.Context) error {
 	return s.Scan.SetBookmark(ctx, last)
 }
 
-// usersAfter are at least so many users; last is the id of the last one, "" at the end of all.
-func (s *Service) usersAfter(ctx context.Context, after string, least int) (users []user.User, last string, err error) {
+// usersAfter are so many users; last is the id of the last one, "" at the end of all.
+func (s *Service) usersAfter(ctx context.Context, after string, count int) (users []user.User, last string, err error) {
 	for last = after; ; {
-		page, err := s.Users.Users(ctx, last, s.cfg.PageSize)
+		page, err := s.Users.Users(ctx, last, min(s.cfg.PageSize, count-len(users)))
 		if err != nil {
 			return nil, "", err
 		}
 		users, last = append(users, page.Users...), page.Next
-		if last == "" || len(users) >= least {
+		if last == "" || len(users) >= count {
 			return users, last, nil
 		}
 	}

@@ -51,6 +51,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 // Handle runs what one write of a snapshot triggered. Repeated, late or reordered events do no harm: a signal's id
 // is its cause's, and the placing transaction refuses what is overtaken.
 func (s *Service) Handle(ctx context.Context, e event.Event) error {
+	if quiet(e) {
+		return nil
+	}
 	userID, old, now, err := snapshots(e)
 	if err != nil || now == nil {
 		return err

@@ -14,8 +14,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/roster"
 	"github.com/agenttrader/agenttrader/pkg/store"
@@ -31,7 +33,7 @@ func measureFanout(ctx context.Context, spec Spec) (Result, error) {
 	r.store = store.New(r.db)
 	entries := make([]roster.Entry, spec.Users)
 	for i := range entries {
-		entries[i] = roster.Entry{UserID: fmt.Sprintf("uid-of-28-characters-%07d", i), BrokerEnv: "paper", SyncHours: "always", Trades: true, KeyVersion: "1"}
+		entries[i] = roster.Entry{UserID: fmt.Sprintf("uid-of-28-characters-%07d", i), BrokerEnv: "paper", SyncHours: market.Always, Trades: true, SlotMinutes: account.NoSlots, KeyVersion: "1"}
 	}
 	if err := r.store.Build(ctx, roster.Split("bench", "", entries, roster.MaxPacked)); err != nil {
 		return Result{}, err
@@ -43,7 +45,9 @@ func measureFanout(ctx context.Context, spec Spec) (Result, error) {
 	}
 	defer stop()
 	shards := &collected{}
-	fan, err := fanout.New(fanout.DefaultConfig(), fanout.Deps{
+	cfg := fanout.DefaultConfig()
+	cfg.ScanEvery = 0 // there are no users to compare with
+	fan, err := fanout.New(cfg, fanout.Deps{
 		Users: r.store, Health: r.store, Trading: r.store, Roster: r.store, Notes: r.store, Scan: r.store, Ledger: r.store,
 		Requests: topic, Shards: shards, Now: r.clock.Now, NewOwner: func() string { return "bench" },
 		Fault: func(_ context.Context, err error) { slog.Error("fanout", "error", err) },

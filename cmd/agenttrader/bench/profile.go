@@ -3,13 +3,10 @@ package bench
 import (
 	"os"
 	"runtime/pprof"
-
-	"github.com/spf13/cobra"
 )
 
-// profile writes a CPU profile to the file that --cpu-profile names.
-func profile(c *cobra.Command) (stop func(), err error) {
-	name, _ := c.Flags().GetString("cpu-profile")
+// profile writes a CPU profile to a file; "" is none.
+func profile(name string) (stop func(), err error) {
 	if name == "" {
 		return func() {}, nil
 	}
@@ -21,13 +18,4 @@ func profile(c *cobra.Command) (stop func(), err error) {
 		return nil, err
 	}
 	return func() { pprof.StopCPUProfile(); _ = f.Close() }, nil
-}
-
-// Command is `agenttrader bench`.
-func Command() *cobra.Command {
-	c := &cobra.Command{Use: "bench"}
-	child := childCommand()
-	child.Flags().String("cpu-profile", "", "")
-	c.AddCommand(child)
-	return c
 }

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/event"
@@ -29,7 +31,7 @@ import (
 
 // The bounds of one process that stands for the fleet: as many calls at once as Pub/Sub's push window has to begin with.
 const (
-	inFlight = 3000
+	inFlight = 1500
 	project  = "bench"
 )
 
@@ -161,7 +163,7 @@ func (r *rig) pipeline(ctx context.Context) (*pipeline, error) {
 	p.requests = &queue{Queue: mem.StartQueue(ctx, delivery(syncerURL)), now: r.clock.Now, published: p.published}
 	p.fan, err = fanout.New(fanout.DefaultConfig(), fanout.Deps{
 		Users: r.store, Health: r.store, Trading: r.store, Roster: r.store, Notes: r.store, Scan: r.store, Ledger: r.store,
-		Requests: p.requests, Shards: p.requests, Now: r.clock.Now, NewOwner: func() string { return "bench" },
+		Requests: p.requests, Shards: (*instances)(p), Now: r.clock.Now, NewOwner: func() string { return "bench" },
 		Fault: func(_ context.Context, err error) { slog.Error("fanout", "error", err) },
 	})
 	if err != nil {
@@ -193,12 +195,20 @@ func (r *rig) pipeline(ctx context.Context) (*pipeline, error) {
 	return p, nil
 }
 
+// none takes no dead letters: there must be none.
+type none struct{}
+
+// Publish implements event.Publisher.
+func (none) Publish(_ context.Context, events ...event.Event) error {
+	return fmt.Errorf("%d dead letters, %s the first", len(events), events[0].ID())
+}
+
 func delivery(url string) mem.DeliveryConfig {
 	return mem.DeliveryConfig{URL: url, MaxInFlight: inFlight, MaxAttempts: 10}
 }
 
 func (p *pipeline) listen(ctx context.Context, name string, h event.Handler) (string, error) {
-	s, err := serve.Listen(ctx, "127.0.0.1:0", &event.Receiver{Service: name, Handle: h, DeadLetters: p.requests, Log: slog.New(slog.DiscardHandler)})
+	s, err := serve.Listen(ctx, "127.0.0.1:0", &event.Receiver{Service: name, Handle: h, DeadLetters: none{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return "", err
 	}
@@ -228,6 +238,38 @@ func (q *queue) Publish(_ context.Context, events ...event.Event) error {
 	return nil
 }
 
+// instances publish the shards of a tick side by side, two at a time: there are two cores.
+type instances pipeline
+
+// Publish implements event.Publisher.
+func (i *instances) Publish(ctx context.Context, events ...event.Event) error {
+	p := (*pipeline)(i)
+	p.published(len(events))
+	go func() {
+		var g errgroup.Group
+		g.SetLimit(2)
+		for _, e := range events {
+			g.Go(func() error {
+				defer p.settled()
+				return p.fan.Handle(context.WithoutCancel(ctx), e)
+			})
+		}
+		if err := g.Wait(); err != nil {
+			slog.Error("shard of a tick", "error", err)
+		}
+	}()
+	return nil
+}
+
+// settled ends one of what is pending; the last one ends the tick.
+func (p *pipeline) settled() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pending--; p.pending == 0 {
+		close(p.done)
+	}
+}
+
 func (p *pipeline) published(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -237,15 +279,13 @@ func (p *pipeline) published(n int) {
 func (p *pipeline) observe(_ context.Context, r syncer.Result) {
 	at := time.Now()
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.snapshot = append(p.snapshot, at.Sub(p.began).Seconds()*1000)
 	p.synced++
 	if r.Outcome == syncer.Failed || r.Outcome == syncer.Dropped {
 		p.failed++
 	}
-	if p.pending--; p.pending == 0 {
-		close(p.done)
-	}
+	p.mu.Unlock()
+	p.settled()
 }
 
 // see is told of every write.
@@ -271,11 +311,7 @@ func (p *pipeline) tick(ctx context.Context) (took time.Duration, err error) {
 	if err := p.fan.Handle(ctx, e); err != nil {
 		return 0, err
 	}
-	p.mu.Lock()
-	if p.pending--; p.pending == 0 {
-		close(p.done)
-	}
-	p.mu.Unlock()
+	p.settled()
 	select {
 	case <-done:
 	case <-time.After(5 * time.Minute):
