@@ -3,7 +3,7 @@ GOLANGCI ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 MODULES  := pkg services/fanout services/syncer services/signaler cmd/agenttrader
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check build up chaos lint fmt alone
+.PHONY: help run test check build up chaos bench lint fmt alone
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ up: build ## the three services as processes, on the Firestore emulator, for 2 t
 
 chaos: ## the platform under fire: 500 users, 20 ticks, two minutes; then what must hold all the same
 	go run ./cmd/agenttrader chaos
+
+bench: build ## the platform beside its predecessor's design: four minutes, and a page with plots in bin/
+	bin/agenttrader bench --html bin/bench.html
 
 check: fmt lint alone test ## what must pass before a commit
 

@@ -45,6 +45,7 @@ type DB struct {
 	hook Hook
 
 	mu          sync.RWMutex
+	docs        map[string]stored // by path
 	collections map[string]*collection
 	last        time.Time
 	watchers    []func(Written)
@@ -52,9 +53,9 @@ type DB struct {
 	reads, writes atomic.Int64
 }
 
+// collection is the ids of its documents. Most have one document or two, so they must be small.
 type collection struct {
-	docs   map[string]stored
-	ids    []string // sorted, unless dirty
+	ids    []string // of all there are, and perhaps of some that are gone or named twice unless it is sorted
 	sorted bool
 }
 
@@ -67,7 +68,7 @@ const attempts = 5 // of a transaction, as Firestore's own client makes
 
 // NewDB makes an empty database. now gives the commit times.
 func NewDB(now func() time.Time) *DB {
-	return &DB{now: now, collections: map[string]*collection{}}
+	return &DB{now: now, docs: map[string]stored{}, collections: map[string]*collection{}}
 }
 
 // SetHook makes the database call h around each operation; nil for none. Not while it is in use.
@@ -219,7 +220,7 @@ func (db *DB) bodies(path, after string) iter.Seq[[]byte] {
 		start := sort.Search(len(ids), func(i int) bool { return ids[i] > after })
 		for _, id := range ids[start:] {
 			db.mu.RLock()
-			s, ok := db.collections[path].docs[id]
+			s, ok := db.docs[path+"/"+id]
 			db.mu.RUnlock()
 			if ok && !yield(s.body) {
 				return
@@ -236,8 +237,14 @@ func (db *DB) sortedIDs(path string) []string {
 		return nil
 	}
 	if !c.sorted {
-		c.ids = slices.Sorted(maps.Keys(c.docs))
-		c.sorted = true
+		ids := make([]string, 0, len(c.ids))
+		for _, id := range c.ids {
+			if _, ok := db.docs[path+"/"+id]; ok {
+				ids = append(ids, id)
+			}
+		}
+		slices.Sort(ids)
+		c.ids, c.sorted = slices.Compact(ids), true
 	}
 	return c.ids // replaced, never changed in place
 }
@@ -334,29 +341,28 @@ func (w write) apply(old stored, exists bool, now time.Time) (stored, error) {
 }
 
 func (db *DB) find(path string) (stored, bool) {
-	parent, id := split(path)
-	if c := db.collections[parent]; c != nil {
-		s, ok := c.docs[id]
-		return s, ok
-	}
-	return stored{}, false
+	s, ok := db.docs[path]
+	return s, ok
 }
 
 func (db *DB) put(path string, s stored) (old stored) {
+	old, existed := db.docs[path]
+	if s.body == nil {
+		delete(db.docs, path)
+	} else {
+		db.docs[path] = s
+	}
+	if existed == (s.body != nil) {
+		return old
+	}
 	parent, id := split(path)
 	c := db.collections[parent]
 	if c == nil {
-		c = &collection{docs: map[string]stored{}}
+		c = &collection{}
 		db.collections[parent] = c
 	}
-	old, existed := c.docs[id]
-	if s.body == nil {
-		delete(c.docs, id)
-	} else {
-		c.docs[id] = s
-	}
-	if existed != (s.body != nil) {
-		c.sorted = false
+	if c.sorted = false; !existed {
+		c.ids = append(c.ids, id)
 	}
 	return old
 }

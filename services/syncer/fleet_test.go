@@ -54,8 +54,9 @@ func (drifting) OpenOrders(context.Context, int) ([]account.Order, bool, error) 
 
 func simulateDay(t *testing.T, instances int, material func(minute int) bool) day {
 	t.Helper()
-	now := noon
-	clock := func() time.Time { return now }
+	var now atomic.Int64 // the cache looks at it in the background
+	clock := func() time.Time { return time.Unix(0, now.Load()).UTC() }
+	now.Store(noon.UnixNano())
 	db := mem.NewDB(clock)
 	s := store.New(db)
 	if err := s.PutUser(t.Context(), user.User{ID: "u", Status: user.Active}); err != nil {
@@ -83,11 +84,12 @@ func simulateDay(t *testing.T, instances int, material func(minute int) bool) da
 	route := rand.New(rand.NewPCG(1, uint64(instances)))
 	reads, writes := db.Counts()
 	for minute := range 24 * 60 {
-		now = noon.Add(time.Duration(minute)*time.Minute + 5*time.Second)
+		at := noon.Add(time.Duration(minute)*time.Minute + 5*time.Second)
+		now.Store(at.UnixNano())
 		if material(minute) {
 			cash.Add(100)
 		}
-		e, err := event.NewSyncRequest(tick.Of(now), user.User{ID: "u", BrokerEnv: "paper", CadenceMinutes: 1, KeyVersion: "1"}, health.Health{})
+		e, err := event.NewSyncRequest(tick.Of(at), user.User{ID: "u", BrokerEnv: "paper", CadenceMinutes: 1, KeyVersion: "1"}, health.Health{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +101,7 @@ func simulateDay(t *testing.T, instances int, material func(minute int) bool) da
 			t.Fatal(err)
 		}
 		reads++ // ours
-		d.oldest = max(d.oldest, now.Add(55*time.Second).Sub(stored.ObservedAt))
+		d.oldest = max(d.oldest, at.Add(55*time.Second).Sub(stored.ObservedAt))
 		if stored.Account.Cash.Decimal.IntPart() != cash.Load() {
 			d.behind++
 		}

@@ -65,8 +65,8 @@ type Result struct {
 
 // Measure makes one measurement in this process.
 func Measure(ctx context.Context, spec Spec) (Result, error) {
-	debug.SetGCPercent(800) // memory for CPU, within a bound
-	debug.SetMemoryLimit(1300 << 20)
+	debug.SetGCPercent(400) // memory for CPU, within a bound
+	debug.SetMemoryLimit(1400 << 20)
 	if spec.Design == Fanout {
 		return measureFanout(ctx, spec)
 	}
