@@ -25,10 +25,14 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 	if err != nil {
 		return at, err
 	}
+	timetable, err := p.timetable(broker)
+	if err != nil {
+		return at, err
+	}
 	fan, err := fanout.New(fanout.DefaultConfig(), fanout.Deps{
 		Users: p.store, Health: p.store, Trading: p.store, Roster: p.store, Notes: p.store, Scan: p.store, Ledger: p.store,
 		Requests: p.meter.requests(p.publisher(topicRequests)), Shards: p.publisher(topicTicks),
-		Now: p.now, NewOwner: uuid.NewString,
+		Now: p.now, NewOwner: uuid.NewString, Open: timetable.Open,
 		Repaired: func(ctx context.Context, userID, wrong string) {
 			p.log.WarnContext(ctx, "roster is put right", "user_id", userID, "wrong", wrong)
 		},
@@ -52,6 +56,17 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 	}
 	at.signaler, err = p.listen(ctx, "signaler", sig.Handle)
 	return at, err
+}
+
+// timetable is the market's, by the first user's keys.
+func (p *platform) timetable(b *alpaca.Broker) (*market.Timetable, error) {
+	sessions, err := b.Sessions("paper", p.accounts[0].creds)
+	if err != nil {
+		return nil, err
+	}
+	return market.NewTimetable(market.TimetableConfig{
+		Sessions: sessions, Clocks: sessions, Now: p.now, Fault: func(err error) { p.log.Warn("market hours are not known: everybody is synced", "error", err) },
+	}), nil
 }
 
 // listenSyncer serves one instance, which chaos may kill and replace.
