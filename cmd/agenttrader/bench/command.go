@@ -1,3 +1,4 @@
+// Package bench is `agenttrader bench`: it measures the platform beside its predecessor's design.
 package bench
 
 import (

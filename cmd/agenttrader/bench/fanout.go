@@ -38,7 +38,6 @@ func measureFanout(ctx context.Context, spec Spec) (Result, error) {
 	if err := r.store.Build(ctx, roster.Split("bench", "", entries, roster.MaxPacked)); err != nil {
 		return Result{}, err
 	}
-	entries = nil
 	topic, stop, err := sink(ctx)
 	if err != nil {
 		return Result{}, err
