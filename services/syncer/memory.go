@@ -10,8 +10,10 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
-// sharedFor is how long this instance takes it that others sync the same users, after it has seen one do so.
-const sharedFor = 60 // ticks
+const (
+	sharedFor  = 60                      // ticks for which this instance takes it that others sync the same users, after it saw one do so
+	doubtedFor = 2 * tick.HeartbeatEvery // ticks for which heartbeats may have been missed, after the platform had trouble
+)
 
 // memory is what this instance knows to have been stored of each user last. It may be wrong, since other instances write
 // too: a write on it has its version as the precondition, and a heartbeat, by the tick's arithmetic, comes whatever is
@@ -19,6 +21,7 @@ const sharedFor = 60 // ticks
 type memory struct {
 	last   *otter.Cache[string, account.Snapshot]
 	shared atomic.Int64 // the last tick at which it was wrong
+	doubt  atomic.Int64 // the last tick of which a request was not done
 }
 
 func newMemory(users int) (*memory, error) {
@@ -57,5 +60,11 @@ func (m *memory) wrong(believed account.Snapshot, t tick.Tick) {
 	}
 }
 
-// alone says that this instance seems to write for its users alone: then a heartbeat that it does not remember was missed.
-func (m *memory) alone(t tick.Tick) bool { return int64(t)-m.shared.Load() > sharedFor }
+// undone notes that a request was nacked or came too late: its heartbeat may be missing.
+func (m *memory) undone(t tick.Tick) { m.doubt.Store(int64(t)) }
+
+// missed says whether a heartbeat that is not remembered is to be taken for missed: if this instance seems to write for its
+// users alone, or if the platform had trouble just now. Otherwise another instance has written it.
+func (m *memory) missed(t tick.Tick) bool {
+	return int64(t)-m.shared.Load() > sharedFor || int64(t)-m.doubt.Load() <= doubtedFor
+}

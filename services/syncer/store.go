@@ -27,7 +27,7 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 			return Superseded, nil
 		}
 		// A missed heartbeat is made up for: the snapshot stays fresh as soon as syncing works again.
-		missed := next.Tick-stored.Tick >= tick.HeartbeatEvery && (!remembered || s.memory.alone(next.Tick))
+		missed := next.Tick-stored.Tick >= tick.HeartbeatEvery && (!remembered || s.memory.missed(next.Tick))
 		heartbeat := stored.Tick < next.Tick && (missed || next.Tick.Heartbeat(next.UserID, cadence))
 		if !detailed && (first || heartbeat || stored.Incomplete || stored.Account.Restructured(next.Account)) {
 			s.readDetail(ctx, r, &next, stored)

@@ -141,7 +141,9 @@ func (s *Service) Handle(ctx context.Context, e event.Event) error {
 		outcome = Failed
 	case event.Dropped:
 		outcome = Dropped
+		s.memory.undone(t)
 	case event.Retry, event.Busy, event.Poison:
+		s.memory.undone(t)
 		return fmt.Errorf("sync user %s at %s: %w", req.UserID, t, err)
 	}
 	s.Observe(ctx, Result{UserID: req.UserID, Tick: t, Outcome: outcome, Err: err})

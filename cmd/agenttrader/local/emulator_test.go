@@ -32,7 +32,7 @@ func TestOnFirestoreEmulator(t *testing.T) {
 		"equity": "doubleValue", "buying_power": "doubleValue", "cash": "doubleValue",
 		"updated_at": "timestampValue", "updated_at_iso": "stringValue", "user_id": "stringValue", "encrypted_key_path": "stringValue",
 		"raw": "mapValue", "positions": "arrayValue", "open_orders": "arrayValue", "detail_observed_at": "timestampValue",
-		"tick": "stringValue", "seq": "integerValue", "changed_seq": "integerValue", "observed_at": "timestampValue",
+		"tick": "stringValue", "seq": "integerValue", "slot_minutes": "integerValue", "changed_seq": "integerValue", "observed_at": "timestampValue",
 		"key_version": "stringValue", "content_hash": "stringValue", "incomplete": "booleanValue",
 	}
 	if d := cmp.Diff(want, types(snapshot)); d != "" {
