@@ -26,7 +26,7 @@ CPU, allocations and memory are those of the measured process. Ticks are as fast
 which builds the roster and fills the caches, is told apart. The two slow designs are measured on a part of the users.
 It takes about four minutes.`,
 		Example: `  agenttrader bench --html bench.html --json > bench.json
-  agenttrader bench --design sequential,pipeline --runs 1 --growth "" --million 0 --days=false`,
+  agenttrader bench --design sequential,pipeline --runs 1 --growth 0 --million 0 --days=false`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := Run(c.Context(), o, c.ErrOrStderr())
@@ -48,7 +48,7 @@ It takes about four minutes.`,
 	f.StringSliceVar(&o.Designs, "design", designs(), "the designs to compare")
 	f.IntVar(&o.Users, "users", 10_000, "users of the designs that are fast enough")
 	f.IntVar(&o.Runs, "runs", 3, "runs, of which the median is told")
-	f.IntSliceVar(&o.Growth, "growth", []int{1000, 10_000, 100_000}, "users of the platform alone, to see how it grows")
+	f.IntSliceVar(&o.Growth, "growth", []int{1000, 10_000, 100_000}, "users of the platform alone, to see how it grows; 0: left out")
 	f.IntVar(&o.Million, "million", 1_000_000, "users of the fanout alone; 0: left out")
 	f.BoolVar(&o.Days, "days", true, "count the operations of a simulated day, and price them")
 	f.DurationVar(&o.Broker, "broker-latency", 100*time.Millisecond, "the broker's")

@@ -50,8 +50,8 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("--material is %g: want 0 to 1", o.Churn))
 	}
 	for _, n := range o.Growth {
-		if n < 100 || n > 1_000_000 {
-			errs = append(errs, fmt.Errorf("--growth is %d: want 100 to 1000000", n))
+		if n != 0 && (n < 100 || n > 1_000_000) {
+			errs = append(errs, fmt.Errorf("--growth is %d: want 100 to 1000000, or 0: left out", n))
 		}
 	}
 	return errors.Join(errs...)
@@ -101,6 +101,9 @@ func Run(ctx context.Context, o Options, progress io.Writer) (Report, error) {
 		return r, err
 	}
 	for _, users := range o.Growth {
+		if users == 0 {
+			continue
+		}
 		res, err := m.one(ctx, Pipeline, users, 3)
 		if err != nil {
 			return r, err
