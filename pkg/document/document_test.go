@@ -260,7 +260,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"a hole in the path":         {named("users//a/b"), "empty"},
 		"twenty-one deep":            {event(encodeDeep(21)), "more than 20"},
 		"very deep":                  {event(encodeDeep(3000)), "more than 20"},
-		"deeper than protobuf goes":  {event(encodeDeep(6000)), "protobuf"},
+		"deeper than protobuf goes":  {event(encodeDeep(6000)), "more than 20"},
 		"array in array":             {event(withField(arrayValue(bytesField(9, nil)))), "directly"},
 		"a time of year 10000":       {event(withField(timeValue(253402300800, 0))), "field f"},
 		"two seconds in nanoseconds": {event(withField(timeValue(1, 2_000_000_000))), "field f"},

@@ -1,0 +1,363 @@
+package document
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Documents are read and written in protobuf's wire format directly, without the generated types between: an event of two
+// snapshots would be some hundred objects of theirs before it is one of ours.
+// https://protobuf.dev/programming-guides/encoding/
+
+// The numbers of the fields: google/events/cloud/firestore/v1/data.proto, google/protobuf/timestamp.proto and
+// google/type/latlng.proto.
+const (
+	numValue protowire.Number = 1 // of DocumentEventData
+	numOld   protowire.Number = 2
+
+	numName    protowire.Number = 1 // of Document
+	numFields  protowire.Number = 2
+	numCreated protowire.Number = 3
+	numUpdated protowire.Number = 4
+
+	numKey     protowire.Number = 1 // of a map's entry
+	numOfKey   protowire.Number = 2
+	numEntries protowire.Number = 1 // of MapValue
+	numValues  protowire.Number = 1 // of ArrayValue
+
+	numBool      protowire.Number = 1 // of Value
+	numInteger   protowire.Number = 2
+	numDouble    protowire.Number = 3
+	numReference protowire.Number = 5
+	numMap       protowire.Number = 6
+	numGeoPoint  protowire.Number = 8
+	numArray     protowire.Number = 9
+	numTimestamp protowire.Number = 10
+	numNull      protowire.Number = 11
+	numString    protowire.Number = 17
+	numBytes     protowire.Number = 18
+
+	numSeconds protowire.Number = 1 // of Timestamp
+	numNanos   protowire.Number = 2
+)
+
+var (
+	errWire = errors.New("the bytes are no protobuf message")
+	errUTF8 = errors.New("text is not UTF-8")
+)
+
+// field is one field of a message: a number, or bytes that lie in the message.
+type field struct {
+	num   protowire.Number
+	typ   protowire.Type
+	value uint64 // of a varint or fixed64
+	bytes []byte
+}
+
+// next takes the first field off a message that is not empty.
+func next(b []byte) (f field, rest []byte, err error) {
+	num, typ, n := protowire.ConsumeTag(b)
+	if n < 0 {
+		return f, nil, errWire
+	}
+	f.num, f.typ, b = num, typ, b[n:]
+	switch typ {
+	case protowire.VarintType:
+		f.value, n = protowire.ConsumeVarint(b)
+	case protowire.Fixed64Type:
+		f.value, n = protowire.ConsumeFixed64(b)
+	case protowire.BytesType:
+		f.bytes, n = protowire.ConsumeBytes(b)
+	default:
+		n = protowire.ConsumeFieldValue(num, typ, b)
+	}
+	if n < 0 {
+		return f, nil, errWire
+	}
+	return f, b[n:], nil
+}
+
+// is says that a field is of this number and type; a known number of another type is skipped, as unknown ones are.
+func (f field) is(num protowire.Number, typ protowire.Type) bool { return f.num == num && f.typ == typ }
+
+func (f field) message(num protowire.Number) bool { return f.is(num, protowire.BytesType) }
+
+func text(b []byte) (string, error) {
+	if !utf8.Valid(b) {
+		return "", errUTF8
+	}
+	return string(b), nil
+}
+
+// entries counts the entries of a map, so that it is made in one piece.
+func entries(b []byte, num protowire.Number) (n int) {
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return n // whoever reads them will say so
+		}
+		if f.message(num) {
+			n++
+		}
+		b = rest
+	}
+	return n
+}
+
+// entry is a map's key, and the bytes of its value; known is false where there are none.
+func entry(b []byte) (key string, value []byte, known bool, err error) {
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return "", nil, false, err
+		}
+		switch {
+		case f.message(numKey):
+			if key, err = text(f.bytes); err != nil {
+				return "", nil, false, err
+			}
+		case f.message(numOfKey):
+			value, known = f.bytes, true
+		}
+		b = rest
+	}
+	return key, value, known, nil
+}
+
+// readValue reads one Value, depth maps and arrays deep.
+func readValue(b []byte, depth int) (v any, err error) {
+	known := false
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return nil, err
+		}
+		set := true
+		switch {
+		case f.is(numNull, protowire.VarintType):
+			v = nil
+		case f.is(numBool, protowire.VarintType):
+			v = f.value != 0
+		case f.is(numInteger, protowire.VarintType):
+			v = int64(f.value) //nolint:gosec // two's complement is the format
+		case f.is(numDouble, protowire.Fixed64Type):
+			v = math.Float64frombits(f.value)
+		case f.message(numString), f.message(numReference):
+			v, err = text(f.bytes)
+		case f.message(numBytes):
+			v = append([]byte{}, f.bytes...)
+		case f.message(numTimestamp):
+			var at time.Time
+			at, err = readTime(f.bytes)
+			v = at.Truncate(time.Microsecond)
+		case f.message(numGeoPoint):
+			v, err = readGeoPoint(f.bytes)
+		case f.message(numArray):
+			v, err = readArray(f.bytes, depth)
+		case f.message(numMap):
+			if depth == maxDepth {
+				return nil, errDeep
+			}
+			v, err = readMap(f.bytes, numEntries, depth, nil)
+		default:
+			set = false
+		}
+		if err != nil {
+			return nil, err
+		}
+		known, b = known || set, rest
+	}
+	if !known {
+		return nil, errors.New("value of unknown type")
+	}
+	return v, nil
+}
+
+// readMap reads the entries under one number: a document's fields at depth -1, of them those that are named, or a map's.
+func readMap(b []byte, num protowire.Number, depth int, names []string) (Fields, error) {
+	n := len(names)
+	if names == nil {
+		n = entries(b, num)
+	}
+	m := make(Fields, n)
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return nil, err
+		}
+		if b = rest; !f.message(num) {
+			continue
+		}
+		key, value, known, err := entry(f.bytes)
+		if err != nil {
+			return nil, err
+		}
+		if names != nil && !slices.Contains(names, key) {
+			continue
+		}
+		if !known {
+			return nil, fmt.Errorf("field %.100s has no value", key)
+		}
+		if m[key], err = readValue(value, depth+1); err != nil {
+			return nil, fmt.Errorf("field %.100s: %w", key, err)
+		}
+	}
+	return m, nil
+}
+
+func readArray(b []byte, depth int) ([]any, error) {
+	if depth == maxDepth {
+		return nil, errDeep
+	}
+	vs := make([]any, 0, entries(b, numValues))
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return nil, err
+		}
+		if b = rest; !f.message(numValues) {
+			continue
+		}
+		v, err := readValue(f.bytes, depth+1)
+		if _, nested := v.([]any); nested {
+			err = errNested
+		}
+		if err != nil {
+			return nil, fmt.Errorf("index %d: %w", len(vs), err)
+		}
+		vs = append(vs, v)
+	}
+	return vs, nil
+}
+
+// The bounds of a Timestamp: the years 1 to 9999.
+const minSeconds, maxSeconds = -62135596800, 253402300799
+
+// readTime: seconds since 1970 and nanoseconds.
+func readTime(b []byte) (time.Time, error) {
+	var seconds, nanos int64
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return time.Time{}, err
+		}
+		switch {
+		case f.is(numSeconds, protowire.VarintType):
+			seconds = int64(f.value) //nolint:gosec // two's complement is the format
+		case f.is(numNanos, protowire.VarintType):
+			nanos = int64(int32(f.value)) //nolint:gosec // the same, of 32 bits
+		}
+		b = rest
+	}
+	if seconds < minSeconds || seconds > maxSeconds || nanos < 0 || nanos >= 1e9 {
+		return time.Time{}, fmt.Errorf("timestamp of %d seconds and %d nanoseconds: want one of the years 1 to 9999", seconds, nanos)
+	}
+	return time.Unix(seconds, nanos).UTC(), nil
+}
+
+func readGeoPoint(b []byte) (map[string]any, error) {
+	p := map[string]any{"latitude": 0.0, "longitude": 0.0}
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case f.is(1, protowire.Fixed64Type):
+			p["latitude"] = math.Float64frombits(f.value)
+		case f.is(2, protowire.Fixed64Type):
+			p["longitude"] = math.Float64frombits(f.value)
+		}
+		b = rest
+	}
+	return p, nil
+}
+
+// appendMessage appends a field whose content fill appends: its length is known only then, so a byte is left for it, and
+// the content moved on where that is too short.
+func appendMessage(b []byte, num protowire.Number, fill func([]byte) ([]byte, error)) ([]byte, error) {
+	b = append(protowire.AppendTag(b, num, protowire.BytesType), 0)
+	start := len(b)
+	b, err := fill(b)
+	if err != nil {
+		return nil, err
+	}
+	n := len(b) - start
+	var length [binary.MaxVarintLen64]byte
+	size := binary.PutUvarint(length[:], uint64(n))
+	b = append(b, length[:size-1]...) // room
+	copy(b[start+size-1:], b[start:start+n])
+	copy(b[start-1:], length[:size])
+	return b, nil
+}
+
+func appendFields(b []byte, num protowire.Number, f Fields) ([]byte, error) {
+	var err error
+	for k, v := range f {
+		b, err = appendMessage(b, num, func(b []byte) ([]byte, error) {
+			b = protowire.AppendString(protowire.AppendTag(b, numKey, protowire.BytesType), k)
+			return appendMessage(b, numOfKey, func(b []byte) ([]byte, error) { return appendValue(b, v) })
+		})
+		if err != nil {
+			return nil, fmt.Errorf("field %s: %w", k, err)
+		}
+	}
+	return b, nil
+}
+
+func appendValue(b []byte, v any) ([]byte, error) {
+	varint := func(num protowire.Number, n uint64) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), n)
+	}
+	switch v := v.(type) {
+	case nil:
+		return varint(numNull, 0), nil
+	case bool:
+		return varint(numBool, protowire.EncodeBool(v)), nil
+	case int:
+		return varint(numInteger, uint64(v)), nil //nolint:gosec // two's complement is the format
+	case int64:
+		return varint(numInteger, uint64(v)), nil //nolint:gosec // two's complement is the format
+	case float64:
+		return protowire.AppendFixed64(protowire.AppendTag(b, numDouble, protowire.Fixed64Type), math.Float64bits(v)), nil
+	case string:
+		return protowire.AppendString(protowire.AppendTag(b, numString, protowire.BytesType), v), nil
+	case []byte:
+		return protowire.AppendBytes(protowire.AppendTag(b, numBytes, protowire.BytesType), v), nil
+	case time.Time:
+		return appendTime(b, numTimestamp, v.Truncate(time.Microsecond)), nil // what Firestore keeps
+	case []any:
+		return appendMessage(b, numArray, func(b []byte) ([]byte, error) {
+			var err error
+			for i, e := range v {
+				if b, err = appendMessage(b, numValues, func(b []byte) ([]byte, error) { return appendValue(b, e) }); err != nil {
+					return nil, fmt.Errorf("index %d: %w", i, err)
+				}
+			}
+			return b, nil
+		})
+	case map[string]any:
+		return appendMessage(b, numMap, func(b []byte) ([]byte, error) { return appendFields(b, numEntries, v) })
+	}
+	return nil, fmt.Errorf("a document can't hold a %T", v)
+}
+
+func appendTime(b []byte, num protowire.Number, at time.Time) []byte {
+	b, _ = appendMessage(b, num, func(b []byte) ([]byte, error) {
+		if s := at.Unix(); s != 0 {
+			b = protowire.AppendVarint(protowire.AppendTag(b, numSeconds, protowire.VarintType), uint64(s)) //nolint:gosec // two's complement is the format
+		}
+		if n := at.Nanosecond(); n != 0 {
+			b = protowire.AppendVarint(protowire.AppendTag(b, numNanos, protowire.VarintType), uint64(n)) //nolint:gosec // below 1e9
+		}
+		return b, nil
+	})
+	return b
+}
