@@ -55,6 +55,19 @@ type Signal struct {
 	SupersededBy string    // the id of the signal that took its place
 }
 
+// Reservation is the buying power that an open signal holds, until its owner's executor has spent it or it expires.
+type Reservation struct {
+	SignalID   string
+	StrategyID string
+	Symbol     string
+	Action     Action
+	Notional   decimal.Decimal // USD, the signal's
+	Reserved   decimal.Decimal // USD of buying power: less than the notional where the signal closes a position
+	ExpiresAt  time.Time       // UTC
+	SettledAt  time.Time       // UTC, of the owner's word; zero: there is none yet
+	Executed   bool            // what the word was
+}
+
 // ID is the same for the same user, strategy, symbol and cause: a repeated delivery finds its signal there.
 // It serves as the order's client_order_id too (Alpaca: at most 128 characters).
 func ID(userID, strategyID, symbol, cause string) string {

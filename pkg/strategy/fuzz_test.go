@@ -89,7 +89,7 @@ func FuzzParams(f *testing.F) {
 				continue
 			}
 			weights := bounds(t, params, s)
-			for _, in := range samples(s.Symbols()) {
+			for _, in := range samples(s.Needs().Symbols) {
 				decide(t, s, weights, in)
 			}
 		}
@@ -101,15 +101,15 @@ func bounds(t *testing.T, params map[string]any, s strategy.Strategy) map[string
 	in, _ := params["weights"].(map[string]any)
 	weights, sum := map[string]*big.Rat{}, new(big.Rat)
 	for symbol, w := range in {
-		if market.CheckSymbol(symbol) != nil || !within(w, 0, 1) || !slices.Contains(s.Symbols(), symbol) {
+		if market.CheckSymbol(symbol) != nil || !within(w, 0, 1) || !slices.Contains(s.Needs().Symbols, symbol) {
 			t.Fatalf("taken: weights.%s is %v", symbol, w)
 		}
 		weights[symbol], _ = number(w)
 		sum.Add(sum, weights[symbol])
 	}
 	tiny := big.NewRat(1, 1e18) // floats are rounded, at the thirtieth place
-	if len(in) == 0 || len(in) != len(s.Symbols()) || !slices.IsSorted(s.Symbols()) || sum.Cmp(tiny.Add(tiny, big.NewRat(1, 1))) > 0 {
-		t.Fatalf("taken: weights %v add up to %s, symbols %v", in, sum, s.Symbols())
+	if len(in) == 0 || len(in) != len(s.Needs().Symbols) || !slices.IsSorted(s.Needs().Symbols) || sum.Cmp(tiny.Add(tiny, big.NewRat(1, 1))) > 0 {
+		t.Fatalf("taken: weights %v add up to %s, symbols %v", in, sum, s.Needs().Symbols)
 	}
 	if v := params["drift_band"]; v != nil && !within(v, 0, 1) {
 		t.Fatalf("taken: drift_band is %v", v)
@@ -157,7 +157,8 @@ func samples(symbols []string) []strategy.Input {
 // decide: a trade is of a known symbol, for more than the broker's least, never sells more than is held, and all
 // together never buy more than the equity.
 func decide(t *testing.T, s strategy.Strategy, weights map[string]*big.Rat, in strategy.Input) {
-	intents, err := s.Decide(in)
+	decision, err := s.Decide(in)
+	intents := decision.Intents
 	var denial *strategy.Denial
 	if err != nil {
 		if !errors.As(err, &denial) || intents != nil {

@@ -76,11 +76,11 @@ func newRebalance(d Definition) (Strategy, error) {
 
 func (r *rebalance) Triggers() Triggers { return Triggers{Account: true, Every: r.every} }
 
-func (r *rebalance) Symbols() []string { return r.symbols }
+func (r *rebalance) Needs() Needs { return Needs{Symbols: r.symbols} }
 
-func (r *rebalance) Decide(in Input) ([]Intent, error) {
+func (r *rebalance) Decide(in Input) (Decision, error) {
 	if !in.Account.Equity.Valid || !in.Account.Equity.Decimal.IsPositive() {
-		return nil, &Denial{Code: "EQUITY_UNAVAILABLE", Reason: "the account's equity is missing, zero or negative"}
+		return Decision{}, &Denial{Code: "EQUITY_UNAVAILABLE", Reason: "the account's equity is missing, zero or negative"}
 	}
 	equity := in.Account.Equity.Decimal
 	var sells, buys []Intent
@@ -90,10 +90,10 @@ func (r *rebalance) Decide(in Input) ([]Intent, error) {
 		}
 		held, err := Value(in, symbol)
 		if err != nil {
-			return nil, err
+			return Decision{}, err
 		}
 		if held.IsNegative() {
-			return nil, &Denial{Code: "POSITION_SHORT", Reason: fmt.Sprintf("%s is held short; rebalance works on long positions", symbol)}
+			return Decision{}, &Denial{Code: "POSITION_SHORT", Reason: fmt.Sprintf("%s is held short; rebalance works on long positions", symbol)}
 		}
 		target := equity.Mul(r.weights[symbol])
 		off := held.Sub(target)
@@ -111,7 +111,7 @@ func (r *rebalance) Decide(in Input) ([]Intent, error) {
 			buys = append(buys, intent)
 		}
 	}
-	return append(sells, buys...), nil
+	return Decision{Intents: append(sells, buys...)}, nil
 }
 
 func percent(share decimal.Decimal) string {

@@ -19,28 +19,50 @@ import (
 type Strategy interface {
 	// Triggers says what makes it run.
 	Triggers() Triggers
-	// Symbols are those whose quotes it wants in its Input.
-	Symbols() []string
+	// Needs says what it wants in its Input besides the account.
+	Needs() Needs
 	// Decide is a pure function of its input. No intent means that nothing is to be done. A *Denial says why it
 	// can't decide.
-	Decide(in Input) ([]Intent, error)
+	Decide(in Input) (Decision, error)
 }
 
-// Input is all that a strategy sees.
+// Needs is market data that a strategy decides on.
+type Needs struct {
+	Symbols []string         // whose quotes, and bars if any
+	Bars    market.Timeframe // "": no bars
+	Count   int              // so many closed bars of each symbol
+}
+
+// Input is all that a strategy sees. It must not change any of it.
 type Input struct {
 	Now       time.Time // UTC
+	Cause     Cause     // why it runs
 	Account   account.Account
 	Positions []account.Position
-	Orders    []account.Order // open at the broker
-	Quotes    market.Prices   // a symbol without a fresh quote is missing
+	Orders    []account.Order         // open at the broker
+	Reserved  []signal.Reservation    // of the user's open signals, those of other strategies too
+	Quotes    market.Prices           // a symbol without a fresh quote is missing
+	Bars      map[string][]market.Bar // closed ones, the newest last; as Needs says, or fewer where there are no more
+	State     State                   // what this strategy kept at its last decision
 }
 
-// Intent is one trade that a strategy wants.
+// State is the little that a strategy keeps from one decision to the next: at most 20 entries, of 100 bytes each.
+type State map[string]string
+
+// Decision is what a strategy wants, and what it keeps in mind.
+type Decision struct {
+	Intents []Intent
+	State   State // nil: as it was
+}
+
+// Intent is one trade that a strategy wants: a side and a notional, or a target from which both follow (Sized).
 type Intent struct {
-	Symbol   string
-	Action   signal.Action   // signal.Buy or signal.Sell
-	Notional decimal.Decimal // USD, more than 0
-	Reason   string
+	Symbol     string
+	Action     signal.Action       // signal.Buy or signal.Sell
+	Notional   decimal.Decimal     // USD, more than 0
+	Target     decimal.NullDecimal // USD that are to be held of the symbol, in place of Action and Notional
+	Confidence decimal.NullDecimal // 0 to 1, of a strategy that has one
+	Reason     string
 }
 
 // Denial is a coded reason for no trade.

@@ -43,7 +43,8 @@ func TestRebalance(t *testing.T) {
 		"an open order is waited for": {strategy.Input{Orders: []account.Order{{Symbol: "SPY"}}}, []string{"buy TLT 3000"}},
 	} {
 		c.in.Account.Equity = usd("10000")
-		intents, err := s.Decide(c.in)
+		decision, err := s.Decide(c.in)
+		intents := decision.Intents
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -30,7 +30,7 @@ func (s *Service) run(ctx context.Context, d strategy.Definition, triggered stra
 	if !ok {
 		return nil
 	}
-	quotes := s.prices(ctx, d.UserID, strat.Symbols())
+	quotes := s.prices(ctx, d.UserID, strat.Needs().Symbols)
 	for range rounds {
 		signals := s.decide(d, strat, cause, snap, quotes)
 		if len(signals) == 0 {
@@ -72,14 +72,14 @@ func (s *Service) decide(d strategy.Definition, strat strategy.Strategy, cause s
 	if denial := risk.Usable(snap, now, tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), 1)); denial != nil {
 		return []signal.Signal{deny(signal.AllSymbols, denial)}
 	}
-	in := strategy.Input{Now: now, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders, Quotes: quotes}
-	intents, err := strat.Decide(in)
+	in := strategy.Input{Now: now, Cause: cause, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders, Quotes: quotes}
+	decision, err := strat.Decide(in)
 	if err != nil {
 		return []signal.Signal{deny(signal.AllSymbols, denialOf(err))}
 	}
 	purse := risk.NewPurse(snap)
-	signals := make([]signal.Signal, 0, len(intents))
-	for _, i := range intents {
+	signals := make([]signal.Signal, 0, len(decision.Intents))
+	for _, i := range decision.Intents {
 		if denial := purse.Afford(in, i); denial != nil {
 			signals = append(signals, deny(i.Symbol, denial))
 			continue
