@@ -17,16 +17,16 @@ const (
 	FiveMinutes    Timeframe = "5Min"
 	FifteenMinutes Timeframe = "15Min"
 	ThirtyMinutes  Timeframe = "30Min"
-	Hour           Timeframe = "1Hour"
-	Day            Timeframe = "1Day"
+	OneHour        Timeframe = "1Hour"
+	OneDay         Timeframe = "1Day"
 )
 
 // Timeframes are all there are, the shortest first.
 func Timeframes() []Timeframe {
-	return []Timeframe{FiveMinutes, FifteenMinutes, ThirtyMinutes, Hour, Day}
+	return []Timeframe{FiveMinutes, FifteenMinutes, ThirtyMinutes, OneHour, OneDay}
 }
 
-// Duration is the timeframe's length; a Day counts as 24 hours. 0 if it is unknown.
+// Duration is the timeframe's length; OneDay counts as 24 hours. 0 if it is unknown.
 func (t Timeframe) Duration() time.Duration {
 	switch t {
 	case FiveMinutes:
@@ -35,9 +35,9 @@ func (t Timeframe) Duration() time.Duration {
 		return 15 * time.Minute
 	case ThirtyMinutes:
 		return 30 * time.Minute
-	case Hour:
+	case OneHour:
 		return time.Hour
-	case Day:
+	case OneDay:
 		return 24 * time.Hour
 	}
 	return 0
