@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,7 @@ keys that is not empty is an account of its own.`,
 			if err != nil {
 				return err
 			}
+			debug.SetGCPercent(400) // it is to be fast beside what is measured, and has the memory
 			server := sim.New(sim.Config{Seed: seed, Now: time.Now, Latency: l, Faults: fs, AnyKey: true, Churn: churn})
 			s, err := serve.Listen(c.Context(), addr, server)
 			if err != nil {

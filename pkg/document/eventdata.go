@@ -1,9 +1,11 @@
 package document
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -76,13 +78,18 @@ func Encode(database string, d Document) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("document %s: %w", d.Path, err)
 	}
-	b := make([]byte, 0, 1024)
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	b := (*buf)[:0]
 	b = protowire.AppendString(protowire.AppendTag(b, numName, protowire.BytesType), database+"/documents/"+d.Path)
 	if b, err = appendFields(b, numFields, d.Fields); err != nil {
 		return nil, fmt.Errorf("document %s: %w", d.Path, err)
 	}
-	return appendTime(appendTime(b, numCreated, d.CreateTime), numUpdated, d.UpdateTime), nil
+	*buf = appendTime(appendTime(b, numCreated, d.CreateTime), numUpdated, d.UpdateTime)
+	return bytes.Clone(*buf), nil // no longer than it is
 }
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // Decode is the reverse of Encode.
 func Decode(b []byte) (Document, error) {

@@ -100,6 +100,22 @@ func TestSlotsAreFair(t *testing.T) {
 		if _, err := acquire("u9", false); !errors.Is(err, limit.ErrBusy) {
 			t.Errorf("a ninth of 8 slots: %v, want ErrBusy", err)
 		}
+		for key, suspect := range map[string]bool{"a": false, "s3": true, "u9": false} {
+			if _, ok := s.TryAcquire(key, suspect); ok {
+				t.Errorf("%s got a slot at once", key)
+			}
+		}
+		for _, release := range held {
+			release()
+		}
+		held = nil
+		for i := range 8 { // nothing leaked on these refusals either
+			release, ok := s.TryAcquire(fmt.Sprint("t", i/2), i < 2)
+			if !ok {
+				t.Fatalf("slot %d was not free", i)
+			}
+			held = append(held, release)
+		}
 		for _, release := range held {
 			release()
 		}

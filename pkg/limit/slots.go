@@ -46,19 +46,42 @@ func (s *Slots) Acquire(ctx context.Context, key string, suspect bool) (release 
 		return nil, fmt.Errorf("%w: those of users in trouble", ErrBusy)
 	}
 	if s.all.Acquire(ctx, 1) != nil {
-		if suspect {
-			s.suspects.Release(1)
-		}
+		s.leaveSuspects(suspect)
 		s.leave(key)
 		return nil, ErrBusy
 	}
+	return s.release(key, suspect), nil
+}
+
+// TryAcquire takes a slot if one is free and nobody waits for it.
+func (s *Slots) TryAcquire(key string, suspect bool) (release func(), ok bool) {
+	if !s.enter(key) {
+		return nil, false
+	}
+	if suspect && !s.suspects.TryAcquire(1) {
+		s.leave(key)
+		return nil, false
+	}
+	if !s.all.TryAcquire(1) {
+		s.leaveSuspects(suspect)
+		s.leave(key)
+		return nil, false
+	}
+	return s.release(key, suspect), true
+}
+
+func (s *Slots) release(key string, suspect bool) func() {
 	return func() {
 		s.all.Release(1)
-		if suspect {
-			s.suspects.Release(1)
-		}
+		s.leaveSuspects(suspect)
 		s.leave(key)
-	}, nil
+	}
+}
+
+func (s *Slots) leaveSuspects(suspect bool) {
+	if suspect {
+		s.suspects.Release(1)
+	}
 }
 
 func (s *Slots) enter(key string) bool {

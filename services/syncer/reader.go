@@ -67,21 +67,19 @@ func (r *reader) positionsAndOrders(ctx context.Context) (positions []account.Po
 // a pause with full jitter: a random time up to a bound that doubles.
 // https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 func ask[T any](ctx context.Context, r *reader, op string, call func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithDeadline(ctx, r.until)
-	defer cancel()
 	r.s.retries.Called()
 	for n := 0; ; n++ {
 		v, err := once(ctx, r, op, call)
-		if err == nil || n == r.retries || !health.CauseOf(err).Retried() || ctx.Err() != nil || !r.s.retries.Take() {
+		if err == nil || n == r.retries || !health.CauseOf(err).Retried() || r.over(ctx) || !r.s.retries.Take() {
 			return v, err
 		}
-		if !pause(ctx, time.Duration(r.s.Random()*float64(firstPause<<n))) {
+		if !r.pause(ctx, time.Duration(r.s.Random()*float64(firstPause<<n))) {
 			return v, err
 		}
 	}
 }
 
-// once makes one call, within the key's and the instance's budgets.
+// once makes one call, within the key's and the instance's budgets and the reader's deadline.
 func once[T any](ctx context.Context, r *reader, op string, call func(context.Context) (T, error)) (v T, err error) {
 	if ok, next := r.s.keys.Allow(r.userID); !ok {
 		return v, &broker.Error{
@@ -89,18 +87,39 @@ func once[T any](ctx context.Context, r *reader, op string, call func(context.Co
 			Message: fmt.Sprintf("not asked: %d requests a minute are our own bound for one user's keys", r.s.cfg.KeyBudget),
 		}
 	}
-	if err := r.s.egress.Wait(ctx); err != nil {
-		return v, event.Defer(errors.Join(errEgress, context.Cause(ctx)))
+	if !r.s.egress.Allow() {
+		if err := r.queue(ctx); err != nil {
+			return v, err
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.s.cfg.Deadline/attemptOf)
+	until := time.Now().Add(r.s.cfg.Deadline / attemptOf)
+	if r.until.Before(until) {
+		until = r.until
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	return call(ctx)
 }
 
+// queue waits for the instance's budget of broker requests.
+func (r *reader) queue(ctx context.Context) error {
+	ctx, cancel := context.WithDeadline(ctx, r.until)
+	defer cancel()
+	if err := r.s.egress.Wait(ctx); err != nil {
+		return event.Defer(errors.Join(errEgress, context.Cause(ctx)))
+	}
+	return nil
+}
+
 var errEgress = errors.New("this instance's budget of broker requests is used up: SYNCER_EGRESS_BUDGET")
 
+// over says that no time is left.
+func (r *reader) over(ctx context.Context) bool { return ctx.Err() != nil || !time.Now().Before(r.until) }
+
 // pause is false if the deadline comes first.
-func pause(ctx context.Context, d time.Duration) bool {
+func (r *reader) pause(ctx context.Context, d time.Duration) bool {
+	ctx, cancel := context.WithDeadline(ctx, r.until)
+	defer cancel()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

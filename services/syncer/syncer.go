@@ -197,6 +197,9 @@ func (s *Service) handle(ctx context.Context, req event.SyncRequest, t tick.Tick
 // that wait would slow down Pub/Sub's pushes, and so everybody else's.
 func (s *Service) slot(ctx context.Context, req event.SyncRequest) (release func(), err error) {
 	suspect, wait := req.Health != "", slotWait
+	if release, ok := s.slots.TryAcquire(req.UserID, suspect); ok {
+		return release, nil
+	}
 	if suspect {
 		wait = s.cfg.Deadline / attemptOf
 	}

@@ -63,19 +63,13 @@ It takes about four minutes.`,
 
 // measureCommand makes one measurement in a process of its own: so designs share no heap, and memory is each one's.
 func measureCommand() *cobra.Command {
-	var cpuProfile string
-	c := &cobra.Command{
+	return &cobra.Command{
 		Use: "measure SPEC", Short: "Make one measurement in this process", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var spec Spec
 			if err := json.Unmarshal([]byte(args[0]), &spec); err != nil {
 				return fmt.Errorf("SPEC is no JSON object of a measurement: %w", err)
 			}
-			stop, err := profile(cpuProfile)
-			if err != nil {
-				return err
-			}
-			defer stop()
 			r, err := Measure(c.Context(), spec)
 			if err != nil {
 				return err
@@ -83,8 +77,6 @@ func measureCommand() *cobra.Command {
 			return json.NewEncoder(c.OutOrStdout()).Encode(r)
 		},
 	}
-	c.Flags().StringVar(&cpuProfile, "cpu-profile", "", "write a CPU profile to this file")
-	return c
 }
 
 func (r Report) writePage(name string) (err error) {

@@ -39,6 +39,9 @@ type Spec struct {
 	Broker string        `json:"broker"` // the simulator's address
 	Vault  time.Duration `json:"vault"`  // latency of one access
 	Store  time.Duration `json:"store"`  // latency of one operation
+
+	CPUProfile  string `json:"cpu_profile,omitempty"`  // file for a profile of what is measured
+	HeapProfile string `json:"heap_profile,omitempty"` // file for what is on the heap at the end
 }
 
 // Result is what one measurement found. CPU, allocations and memory are this process's: the broker has its own.
@@ -63,9 +66,13 @@ type Result struct {
 	BytesPerMessage float64 `json:"bytes_per_message,omitempty"` // of a sync request, data and attributes
 }
 
+// memory leaves room, under 1.5 GiB, for what is not Go's: the binary, stacks and fragments.
+const memory = 1280 << 20
+
 // Measure makes one measurement in this process.
 func Measure(ctx context.Context, spec Spec) (Result, error) {
-	debug.SetGCPercent(200) // the twins of store and topics are in the same heap
+	debug.SetGCPercent(400) // as the services do, and up to the memory that the figures are to stay under
+	debug.SetMemoryLimit(memory)
 	if spec.Design == Fanout {
 		return measureFanout(ctx, spec)
 	}
@@ -97,6 +104,10 @@ func (r *rig) measure(ctx context.Context, tick func(context.Context) (time.Dura
 	}
 	res := Result{Design: r.spec.Design, Users: r.spec.Users, FirstTick: first.Seconds()}
 	runtime.GC()
+	stop, err := profile(r.spec.CPUProfile)
+	if err != nil {
+		return Result{}, err
+	}
 	begin := now()
 	reads, writes := r.db.Counts()
 	calls := r.calls.Load()
@@ -109,6 +120,9 @@ func (r *rig) measure(ctx context.Context, tick func(context.Context) (time.Dura
 		took = append(took, t.Seconds())
 	}
 	end := now()
+	if err := errors.Join(stop(), heap(r.spec.HeapProfile)); err != nil {
+		return Result{}, err
+	}
 	n := float64(r.spec.Users * r.spec.Ticks)
 	res.Syncs, res.TickSeconds = r.spec.Users*r.spec.Ticks, median(took)
 	res.UsersPerSecond = float64(r.spec.Users) / res.TickSeconds

@@ -95,8 +95,11 @@ type session struct {
 
 // do makes one call through the SDK and turns its failure into a *broker.Error.
 func (s *session) do(ctx context.Context, op string, fn func(*alpaca.Client) error) (*call, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
+	if until, ok := ctx.Deadline(); !ok || time.Until(until) > s.cfg.Timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
+		defer cancel()
+	}
 	c := &call{ctx: ctx, next: s.cfg.Transport, creds: s.creds}
 	keyID, secretKey := s.creds.Reveal()
 	client := alpaca.NewClient(alpaca.ClientOpts{

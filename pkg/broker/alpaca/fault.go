@@ -1,9 +1,7 @@
 package alpaca
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -94,46 +92,4 @@ func resetAt(h http.Header) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(epoch, 0).UTC()
-}
-
-// decode reads the answer as documents hold JSON: whole numbers as int64, others as their exact text. The SDK turns
-// what is missing into 0 and false; here it stays missing.
-func decode[T map[string]any | []any](c *call) (T, error) {
-	d := json.NewDecoder(bytes.NewReader(c.body))
-	d.UseNumber()
-	var answer any
-	if err := d.Decode(&answer); err != nil {
-		return nil, errors.New("the answer is no JSON")
-	}
-	v, ok := c.plain(answer).(T)
-	if !ok {
-		return nil, fmt.Errorf("the answer is a %T, want a %T", answer, v)
-	}
-	return v, nil
-}
-
-func (c *call) plain(v any) any {
-	switch v := v.(type) {
-	case string:
-		return c.redact(v)
-	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return n
-		}
-		return v.String()
-	case []any:
-		for i, e := range v {
-			if _, nested := e.([]any); nested { // the database takes none
-				b, _ := json.Marshal(e)
-				v[i] = c.redact(string(b))
-				continue
-			}
-			v[i] = c.plain(e)
-		}
-	case map[string]any:
-		for k, e := range v {
-			v[k] = c.plain(e)
-		}
-	}
-	return v
 }

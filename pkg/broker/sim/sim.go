@@ -4,7 +4,6 @@ package sim
 
 import (
 	"crypto/subtle"
-	"encoding/json"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -168,8 +167,6 @@ func (s *Server) getQuotes(w http.ResponseWriter, r *http.Request, _ *account, p
 	}
 	answer(w, map[string]any{"quotes": quotes})
 }
-
-func answer(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) }
 
 func fail(w http.ResponseWriter, status, code int, message string) {
 	w.WriteHeader(status)
