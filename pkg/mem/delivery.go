@@ -48,8 +48,6 @@ type Message struct {
 // DeliveryConfig says where and how a Delivery pushes. Only URL is required.
 type DeliveryConfig struct {
 	URL string
-	// Client makes the requests; nil: one of its own, with a pooled transport. Redirects are never followed.
-	Client *http.Client
 	// MaxInFlight is the push window's upper bound, in requests. Default 1000.
 	MaxInFlight int
 	// Timeout of one attempt, the subscription's ack deadline. Default 60 s.
@@ -78,8 +76,7 @@ type DeliveryConfig struct {
 type Delivery struct {
 	cfg    DeliveryConfig
 	url    *url.URL
-	client *http.Client
-	own    bool // the transport is ours to close
+	pool   *http.Transport // used without a client: redirects are not followed, and cookies not kept
 	window *window
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -126,20 +123,12 @@ func NewDelivery(cfg DeliveryConfig) *Delivery {
 	}
 	d.url, _ = url.Parse(cfg.URL) // nil is told by post
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	client := http.Client{}
-	if cfg.Client != nil {
-		client = *cfg.Client
-	} else {
-		d.own = true
-		client.Transport = &http.Transport{
-			MaxIdleConns:        cfg.MaxInFlight,
-			MaxIdleConnsPerHost: cfg.MaxInFlight,
-			IdleConnTimeout:     90 * time.Second,
-			DisableCompression:  true,
-		}
+	d.pool = &http.Transport{
+		MaxIdleConns:        cfg.MaxInFlight,
+		MaxIdleConnsPerHost: cfg.MaxInFlight,
+		IdleConnTimeout:     90 * time.Second,
+		DisableCompression:  true,
 	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	d.client = &client
 	return d
 }
 
@@ -206,9 +195,7 @@ func (d *Delivery) Close() {
 	d.mu.Unlock()
 	d.cancel()
 	d.wg.Wait()
-	if d.own {
-		d.client.CloseIdleConnections()
-	}
+	d.pool.CloseIdleConnections()
 }
 
 // task is a message under way: its delivery, and perhaps a duplicate beside it.
@@ -342,7 +329,7 @@ func (d *Delivery) post(m Message) error {
 	if len(m.Body) == 0 {
 		req.Body = http.NoBody
 	}
-	resp, err := d.client.Do(req)
+	resp, err := d.pool.RoundTrip(req)
 	if err != nil {
 		return fmt.Errorf("mem: push: %w", err)
 	}
