@@ -22,7 +22,7 @@ type desk struct {
 	box      deadletter.Box
 	users    func(context.Context) (user.Finder, error) // opened when a user must be looked up
 	topic    func(ctx context.Context, name string) (deadletter.Sender, error)
-	requests string // the topic of the sync requests
+	requests string // a topic of sync requests: with several, each one's syncers serve all users
 	now      func() time.Time
 	close    func() error
 }
@@ -68,7 +68,7 @@ func openCloud(ctx context.Context, project string) (*desk, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	return &desk{
-		where: where, box: box, requests: topics.Requests, now: time.Now, close: func() error { return c.CloseWithin(closeLimit) },
+		where: where, box: box, requests: topics.Requests[0], now: time.Now, close: func() error { return c.CloseWithin(closeLimit) },
 		users: func(ctx context.Context) (user.Finder, error) {
 			if (pubsub == "") != (firestore == "") {
 				return nil, errors.New("only one of PUBSUB_EMULATOR_HOST and FIRESTORE_EMULATOR_HOST is set: letters and users would be those of two worlds. Set both, or none")

@@ -32,9 +32,13 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	requests, err := cloud.Publisher(ctx, topics.Requests)
-	if err != nil {
-		return err
+	var requests fanout.Partitions
+	for _, topic := range topics.Requests {
+		p, err := cloud.Publisher(ctx, topic)
+		if err != nil {
+			return err
+		}
+		requests = append(requests, p)
 	}
 	dead, err := cloud.Publisher(ctx, topics.DeadLetters)
 	if err != nil {
