@@ -17,6 +17,7 @@ import (
 // Main runs a service's process until SIGTERM or SIGINT. An error of run ends it with status 1 and one line on standard
 // error, in the logs' own form.
 func Main(service string, run func(ctx context.Context, environ []string, logs io.Writer) error) {
+	useMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Environ(), os.Stderr)
 	stop()

@@ -114,7 +114,9 @@ func (r *reader) queue(ctx context.Context) error {
 var errEgress = errors.New("this instance's budget of broker requests is used up: SYNCER_EGRESS_BUDGET")
 
 // over says that no time is left.
-func (r *reader) over(ctx context.Context) bool { return ctx.Err() != nil || !time.Now().Before(r.until) }
+func (r *reader) over(ctx context.Context) bool {
+	return ctx.Err() != nil || !time.Now().Before(r.until)
+}
 
 // pause is false if the deadline comes first.
 func (r *reader) pause(ctx context.Context, d time.Duration) bool {

@@ -71,7 +71,7 @@ const memory = 1280 << 20
 
 // Measure makes one measurement in this process.
 func Measure(ctx context.Context, spec Spec) (Result, error) {
-	debug.SetGCPercent(400) // as the services do, and up to the memory that the figures are to stay under
+	debug.SetGCPercent(400) // as the services do in a container, and up to the memory that the figures are to stay under
 	debug.SetMemoryLimit(memory)
 	if spec.Design == Fanout {
 		return measureFanout(ctx, spec)
