@@ -30,14 +30,17 @@ func (a Account) Restructured(b Account) bool {
 		!sameFlag(a.ShortingEnabled, b.ShortingEnabled)
 }
 
-// SamePositions says whether two lists hold the same quantities, in any order; prices don't matter.
-func SamePositions(a, b []Position) bool {
-	return slices.Equal(quantities(a), quantities(b))
-}
+// Digest is 16 bytes of SHA-256: equal digests, equal contents.
+type Digest [16]byte
 
-// SameOrders says whether two lists hold the same orders in the same state, in any order.
-func SameOrders(a, b []Order) bool {
-	return slices.Equal(states(a), states(b))
+// Detail is a digest of the positions' quantities and the open orders' states, in any order; prices don't matter.
+func (s Snapshot) Detail() Digest {
+	if s.Kept != (Digest{}) {
+		return s.Kept
+	}
+	h := sha256.New()
+	_, _ = fmt.Fprintln(h, quantities(s.Positions), states(s.OpenOrders))
+	return Digest(h.Sum(nil)[:16])
 }
 
 // Hash is over all that is material, exactly: equal hashes, equal accounts.
@@ -46,7 +49,8 @@ func (s Snapshot) Hash() string {
 	a := s.Account
 	_, _ = fmt.Fprintln(h, a.ID, a.Status, a.Currency, text(a.Cash), text(a.Multiplier), text(a.Equity), text(a.BuyingPower),
 		flag(a.TradingBlocked), flag(a.AccountBlocked), flag(a.TransfersBlocked), flag(a.TradeSuspendedByUser), flag(a.ShortingEnabled))
-	_, _ = fmt.Fprintln(h, quantities(s.Positions), states(s.OpenOrders), s.Incomplete)
+	detail := s.Detail()
+	_, _ = fmt.Fprintln(h, hex.EncodeToString(detail[:]), s.Incomplete)
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 

@@ -14,9 +14,10 @@ import (
 const Broker = "alpaca"
 
 // Fields is the snapshot as it is stored (docs/data-model.md): the predecessor's fields for its readers, then
-// ours. A field that is missing is nil. updated_at is left to the store, which has the server's time.
+// ours. A field that is missing is nil; those that are kept as they are stored are left out. updated_at is left to the
+// store, which has the server's time.
 func (s Snapshot) Fields() map[string]any {
-	return map[string]any{
+	f := map[string]any{
 		"broker":              Broker,
 		"external_account_id": s.Account.ID,
 		"status":              s.Account.Status,
@@ -28,10 +29,7 @@ func (s Snapshot) Fields() map[string]any {
 		"encrypted_key_path":  orNil(s.KeyPath),
 		"raw":                 s.Raw,
 
-		"positions":          list(s.Positions, Position.fields),
-		"open_orders":        list(s.OpenOrders, Order.fields),
-		"detail_observed_at": timeOrNil(s.DetailAt),
-		"incomplete":         s.Incomplete,
+		"incomplete": s.Incomplete,
 
 		"slot_minutes": intOrNil(s.SlotMinutes),
 		"tick":         s.Tick.String(),
@@ -42,6 +40,11 @@ func (s Snapshot) Fields() map[string]any {
 		"content_hash": s.ContentHash,
 		"traceparent":  orNil(s.TraceParent),
 	}
+	if s.Kept == (Digest{}) {
+		f["positions"], f["open_orders"] = list(s.Positions, Position.fields), list(s.OpenOrders, Order.fields)
+		f["detail_observed_at"] = timeOrNil(s.DetailAt)
+	}
+	return f
 }
 
 // FromFields reads a stored snapshot: ours, and both of the predecessor's shapes (raw with updated_at_iso; account

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -146,23 +147,46 @@ func pathOf(name []byte) (string, error) {
 	return path, CheckPath(path)
 }
 
-// HoldsOnly says whether an encoded document has no other top-level fields than those of f.
-func HoldsOnly(body []byte, f Fields) bool {
-	for len(body) > 0 {
-		one, rest, err := next(body)
+// Merge is an encoded document after an update: of the top-level fields those of f are replaced, or removed if they are
+// Delete, and the others are as they were.
+func Merge(old []byte, f Fields, updated time.Time) ([]byte, error) {
+	if err := CheckFields(f); err != nil {
+		return nil, err
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	b := (*buf)[:0]
+	for rest := old; len(rest) > 0; {
+		one, after, err := next(rest)
 		if err != nil {
-			return false
+			return nil, err
 		}
-		if body = rest; !one.message(numFields) {
+		whole := rest[:len(rest)-len(after)]
+		rest = after
+		if one.message(numUpdated) {
 			continue
 		}
-		key, _, _, err := entry(one.bytes)
-		if err != nil {
-			return false
+		if one.message(numFields) {
+			key, _, _, err := entry(one.bytes)
+			if err != nil {
+				return nil, err
+			}
+			if _, replaced := f[key]; replaced {
+				continue
+			}
 		}
-		if _, in := f[key]; !in {
-			return false
+		b = append(b, whole...)
+	}
+	kept := make(Fields, len(f))
+	for k, v := range f {
+		if v != Delete {
+			kept[k] = v
 		}
 	}
-	return true
+	b, err := appendFields(b, numFields, kept)
+	if err != nil {
+		return nil, err
+	}
+	*buf = appendTime(b, numUpdated, updated)
+	return bytes.Clone(*buf), nil
 }

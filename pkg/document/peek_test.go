@@ -1,10 +1,12 @@
 package document_test
 
 import (
+	"maps"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
 )
@@ -32,8 +34,49 @@ func TestPeekChange(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("peek (-want +got):\n%s", diff)
 	}
-	if !document.HoldsOnly(old, document.Fields{"tick": 1, "raw": nil, "more": 1}) || document.HoldsOnly(now, document.Fields{"tick": 1, "seq": 1}) {
-		t.Error("HoldsOnly is wrong")
+}
+
+// An update of some fields leaves the others, the path and the time of creation.
+func TestMerge(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, f := documents.Draw(t, "document"), fields.Draw(t, "fields")
+		if len(d.Fields) > 0 { // of the same names too
+			for k := range d.Fields {
+				if rapid.Bool().Draw(t, "replace") {
+					f[k] = value(2, false).Draw(t, "value")
+				}
+			}
+		}
+		old, err := document.Encode(database, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := d
+		want.Fields, want.UpdateTime = maps.Clone(d.Fields), times.Draw(t, "updated")
+		update := document.Fields{}
+		for k, v := range f {
+			if want.Fields[k], update[k] = v, v; rapid.IntRange(0, 3).Draw(t, "delete") == 0 {
+				delete(want.Fields, k)
+				update[k] = document.Delete
+			}
+		}
+		b, err := document.Merge(old, update, want.UpdateTime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := document.Decode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, same); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+	if _, err := document.Merge(nil, document.Fields{"x": struct{}{}}, at); err == nil {
+		t.Error("a value that no document can hold was taken")
+	}
+	if _, err := document.Merge([]byte("{}"), document.Fields{}, at); err == nil {
+		t.Error("bytes that are no document were taken")
 	}
 }
 

@@ -315,26 +315,22 @@ func (w write) apply(old stored, exists bool, now time.Time) (stored, error) {
 	case w.kind == "update" && !w.at.IsZero() && !w.at.Equal(old.updated):
 		return stored{}, document.ErrConflict
 	}
-	d := document.Document{Path: w.path, Fields: document.Fields{}, CreateTime: now, UpdateTime: now}
+	fields := make(document.Fields, len(w.fields))
+	for k, v := range w.fields {
+		switch {
+		case v == document.ServerTime:
+			fields[k] = now
+		case v != document.Delete || w.kind == "update":
+			fields[k] = v
+		}
+	}
+	if w.kind == "update" {
+		body, err := document.Merge(old.body, fields, now)
+		return stored{body: body, created: old.created, updated: now}, err
+	}
+	d := document.Document{Path: w.path, Fields: fields, CreateTime: now, UpdateTime: now}
 	if exists {
 		d.CreateTime = old.created
-	}
-	if w.kind == "update" && !document.HoldsOnly(old.body, w.fields) { // something stays
-		was, err := document.Decode(old.body)
-		if err != nil {
-			return stored{}, err
-		}
-		d.Fields = was.Fields
-	}
-	for k, v := range w.fields {
-		switch v {
-		case document.Delete:
-			delete(d.Fields, k)
-		case document.ServerTime:
-			d.Fields[k] = now
-		default:
-			d.Fields[k] = v
-		}
 	}
 	body, err := document.Encode(Database, d)
 	return stored{body: body, created: d.CreateTime, updated: now}, err

@@ -40,7 +40,7 @@ type Stores interface {
 func Store(t *testing.T, open func(t *testing.T) (s Stores, signals func(uid string) []map[string]any)) {
 	type test func(*testing.T, Stores, func(string) []map[string]any)
 	for name, test := range map[string]test{
-		"users in pages": storeUsers, "one user": storeUser, "strategies": storeStrategies, "snapshot": storeSnapshot,
+		"users in pages": storeUsers, "one user": storeUser, "strategies": storeStrategies, "snapshot": storeSnapshot, "kept": storeKept,
 		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "key versions": storeKeys, "health": storeHealth, "health race": storeHealthRace, "ledger": storeLedger, "ledger race": storeLedgerRace,
 		"signals once": storeSignals, "signals supersede": storeSupersede, "signals outdated": storeOutdated, "signals race": storeSignalRace,
 	} {
@@ -157,6 +157,30 @@ func storeSnapshot(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	next.Version = time.Time{}
 	if _, err := s.PutSnapshot(t.Context(), next); !errors.Is(err, account.ErrConflict) {
 		t.Errorf("a second first write: %v, want ErrConflict", err)
+	}
+}
+
+// Positions and orders that are kept stay as they are stored, and are the same by their digest.
+func storeKept(t *testing.T, s Stores, _ func(string) []map[string]any) {
+	must(t, s.PutUser(t.Context(), user.User{ID: "u", Status: user.Active}))
+	if _, err := s.PutSnapshot(t.Context(), Snapshot("u", 1, noon).WithoutDetail()); err == nil || errors.Is(err, account.ErrConflict) {
+		t.Errorf("a first snapshot without positions and orders: %v, want an error that says so", err)
+	}
+	put(t, s, Snapshot("u", 1, noon))
+	stored, err := s.Snapshot(t.Context(), "u")
+	must(t, err)
+	next := Snapshot("u", 2, noon.Add(time.Minute))
+	next.Positions, next.OpenOrders, next.DetailAt = nil, nil, stored.DetailAt
+	next.Version, next.Kept = stored.Version, stored.Detail()
+	put(t, s, next)
+	got, err := s.Snapshot(t.Context(), "u")
+	must(t, err)
+	if got.Seq != 2 || got.Incomplete || !got.DetailAt.Equal(noon) || len(got.Positions) != 1 || len(got.OpenOrders) != 1 || got.Detail() != stored.Detail() || got.Detail() != next.Detail() {
+		t.Errorf("after a write that keeps positions and orders: %+v", got)
+	}
+	got.Positions[0].Qty = decimal.NewFromInt(7)
+	if got.Detail() == stored.Detail() {
+		t.Error("another quantity has the same digest")
 	}
 }
 

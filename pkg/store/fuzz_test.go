@@ -201,7 +201,7 @@ func again(t *testing.T, s account.Snapshot) {
 	if err != nil {
 		t.Fatalf("read, but not again: %v", err)
 	}
-	if !account.SamePositions(s.Positions, back.Positions) || !account.SameOrders(s.OpenOrders, back.OpenOrders) || s.Incomplete != back.Incomplete || s.Tick != back.Tick || s.Seq != back.Seq {
+	if s.Detail() != back.Detail() || s.Incomplete != back.Incomplete || s.Tick != back.Tick || s.Seq != back.Seq {
 		t.Errorf("%+v\nread again as\n%+v", s, back)
 	}
 	if s.Account.Equity.Valid != back.Account.Equity.Valid || s.Account.Cash.Valid != back.Account.Cash.Valid || s.Account.BuyingPower.Valid != back.Account.BuyingPower.Valid {

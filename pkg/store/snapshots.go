@@ -27,6 +27,9 @@ func (s *Store) PutSnapshot(ctx context.Context, snap account.Snapshot) (time.Ti
 	path, f := SnapshotPath(snap.UserID), snap.Fields()
 	f["updated_at"] = document.ServerTime
 	if snap.Version.IsZero() {
+		if snap.Kept != (account.Digest{}) {
+			return time.Time{}, fmt.Errorf("first snapshot of user %s: it has no positions and orders, and there are none to keep", snap.UserID)
+		}
 		return time.Time{}, s.firstSnapshot(ctx, snap.UserID, path, present(f))
 	}
 	for k, v := range f {

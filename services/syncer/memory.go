@@ -49,7 +49,9 @@ func (m *memory) keep(s account.Snapshot, version time.Time) {
 		m.last.Invalidate(s.UserID)
 		return
 	}
-	s.Version, s.Raw = version, nil // the broker's object is not compared
+	s = s.WithoutDetail()
+	s.Version = version
+	s.Raw, s.KeyPath, s.ContentHash, s.TraceParent = nil, "", "", "" // not compared
 	m.last.Set(s.UserID, s)
 }
 

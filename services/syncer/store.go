@@ -30,11 +30,11 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 		missed := next.Tick-stored.Tick >= tick.HeartbeatEvery && (!remembered || s.memory.missed(next.Tick))
 		heartbeat := stored.Tick < next.Tick && (missed || next.Tick.Heartbeat(next.UserID, cadence))
 		if !detailed && (first || heartbeat || stored.Incomplete || stored.Account.Restructured(next.Account)) {
-			s.readDetail(ctx, r, &next, stored)
+			s.readDetail(ctx, r, &next)
 			detailed = true
 		}
-		if !detailed {
-			next.Positions, next.OpenOrders, next.DetailAt, next.Incomplete = stored.Positions, stored.OpenOrders, stored.DetailAt, stored.Incomplete
+		if !first && (!detailed || r.detail != nil) {
+			next.Kept, next.DetailAt, next.Incomplete = stored.Detail(), stored.DetailAt, detailed || stored.Incomplete
 		}
 		material := first || s.material(stored, next)
 		if !material && !heartbeat {
@@ -76,22 +76,22 @@ func (s *Service) stored(ctx context.Context, userID string, remembered bool) (a
 }
 
 func (s *Service) material(stored, next account.Snapshot) bool {
-	return stored.Account.Changed(next.Account, s.cfg.Band) || stored.Incomplete != next.Incomplete ||
-		!account.SamePositions(stored.Positions, next.Positions) || !account.SameOrders(stored.OpenOrders, next.OpenOrders)
+	return stored.Account.Changed(next.Account, s.cfg.Band) || stored.Incomplete != next.Incomplete || stored.Detail() != next.Detail()
 }
 
 // readDetail reads positions and open orders. Where that fails, the account is still worth storing: the older ones stay,
 // and the snapshot says Incomplete, so that nothing is traded on it until the next tick.
-func (s *Service) readDetail(ctx context.Context, r *reader, next *account.Snapshot, stored account.Snapshot) {
+func (s *Service) readDetail(ctx context.Context, r *reader, next *account.Snapshot) {
 	positions, orders, more, err := r.positionsAndOrders(ctx)
 	if err != nil {
 		r.detail = fmt.Errorf("positions and open orders of user %s: %w", next.UserID, err)
 		s.Fault(ctx, next.UserID, r.detail)
-		next.Positions, next.OpenOrders, next.DetailAt, next.Incomplete = stored.Positions, stored.OpenOrders, stored.DetailAt, true
+		next.Incomplete = true
 		return
 	}
 	if len(positions) > account.MaxPositions {
 		positions, more = positions[:account.MaxPositions], true
 	}
 	next.Positions, next.OpenOrders, next.DetailAt, next.Incomplete = positions, orders, next.ObservedAt, more
+	next.Kept = account.Digest{}
 }

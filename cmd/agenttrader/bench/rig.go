@@ -227,13 +227,16 @@ type queue struct {
 // Publish implements event.Publisher.
 func (q *queue) Publish(_ context.Context, events ...event.Event) error {
 	q.published(len(events))
+	at := q.now().UTC().Format(time.RFC3339Nano)
 	for _, e := range events {
-		id := strconv.FormatInt(q.number.Add(1), 10)
-		h := http.Header{mem.HeaderMessageID: {id}, mem.HeaderPublishTime: {q.now().UTC().Format(time.RFC3339Nano)}}
-		for k, v := range event.Attributes(e) {
-			h.Set(k, v)
-		}
-		q.Add(func() mem.Message { return mem.Message{ID: id, Header: h, Body: e.Data()} })
+		q.Add(func() mem.Message { // made when its turn comes: the messages that wait are Pub/Sub's, not this process's
+			id := strconv.FormatInt(q.number.Add(1), 10)
+			h := http.Header{mem.HeaderMessageID: {id}, mem.HeaderPublishTime: {at}}
+			for k, v := range event.Attributes(e) {
+				h.Set(k, v)
+			}
+			return mem.Message{ID: id, Header: h, Body: e.Data()}
+		})
 	}
 	return nil
 }
