@@ -3,9 +3,10 @@ package account
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/shopspring/decimal"
@@ -38,20 +39,25 @@ func (s Snapshot) Detail() Digest {
 	if s.Kept != (Digest{}) {
 		return s.Kept
 	}
-	h := sha256.New()
-	_, _ = fmt.Fprintln(h, quantities(s.Positions), states(s.OpenOrders))
-	return Digest(h.Sum(nil)[:16])
+	return digest(strings.Join(quantities(s.Positions), " "), strings.Join(states(s.OpenOrders), " "))
 }
 
 // Hash is over all that is material, exactly: equal hashes, equal accounts.
 func (s Snapshot) Hash() string {
-	h := sha256.New()
-	a := s.Account
-	_, _ = fmt.Fprintln(h, a.ID, a.Status, a.Currency, text(a.Cash), text(a.Multiplier), text(a.Equity), text(a.BuyingPower),
-		flag(a.TradingBlocked), flag(a.AccountBlocked), flag(a.TransfersBlocked), flag(a.TradeSuspendedByUser), flag(a.ShortingEnabled))
-	detail := s.Detail()
-	_, _ = fmt.Fprintln(h, hex.EncodeToString(detail[:]), s.Incomplete)
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	a, detail := s.Account, s.Detail()
+	d := digest(a.ID, a.Status, a.Currency, text(a.Cash), text(a.Multiplier), text(a.Equity), text(a.BuyingPower),
+		flag(a.TradingBlocked), flag(a.AccountBlocked), flag(a.TransfersBlocked), flag(a.TradeSuspendedByUser), flag(a.ShortingEnabled),
+		string(detail[:]), flag(&s.Incomplete))
+	return hex.EncodeToString(d[:])
+}
+
+func digest(parts ...string) Digest {
+	b := make([]byte, 0, 256)
+	for _, p := range parts {
+		b = append(binary.AppendUvarint(b, uint64(len(p))), p...) // the length first: no two lists are alike
+	}
+	sum := sha256.Sum256(b)
+	return Digest(sum[:16])
 }
 
 func quantities(ps []Position) []string {
@@ -88,13 +94,13 @@ func sameDecimal(a, b decimal.NullDecimal) bool {
 	return a.Valid == b.Valid && (!a.Valid || a.Decimal.Equal(b.Decimal))
 }
 
-func sameFlag(a, b *bool) bool { return flag(a) == flag(b) }
+func sameFlag(a, b *bool) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
 
 func flag(b *bool) string {
 	if b == nil {
 		return "missing"
 	}
-	return fmt.Sprint(*b)
+	return strconv.FormatBool(*b)
 }
 
 func text(d decimal.NullDecimal) string {
