@@ -120,8 +120,9 @@ type Store interface {
 	Build(ctx context.Context, shards []Shard) error
 	// Replace puts shards in the place of one that must be unchanged (ErrConflict): one of the same id, or its halves.
 	Replace(ctx context.Context, old Shard, next []Shard) error
-	// Changes are at most limit changes of a kind that wait to be folded in.
-	Changes(ctx context.Context, kind Kind, limit int) ([]Change, error)
+	// Changes are at most limit changes of a kind that wait to be folded in, of the users after one, in the order of their
+	// ids.
+	Changes(ctx context.Context, kind Kind, after string, limit int) ([]Change, error)
 	// Forget removes a change that was folded in, unless there is a newer one by now.
 	Forget(ctx context.Context, c Change) error
 }

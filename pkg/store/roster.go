@@ -142,8 +142,8 @@ func texts(f document.Fields, name string) (list []string) {
 }
 
 // Changes implements roster.Store.
-func (s *Store) Changes(ctx context.Context, kind roster.Kind, limit int) ([]roster.Change, error) {
-	docs, err := s.db.Query(ctx, document.Query{Collection: RosterNotes, Where: map[string]any{"kind": string(kind)}, Limit: limit})
+func (s *Store) Changes(ctx context.Context, kind roster.Kind, after string, limit int) ([]roster.Change, error) {
+	docs, err := s.db.Query(ctx, document.Query{Collection: RosterNotes, Where: map[string]any{"kind": string(kind)}, After: after, Limit: limit})
 	if err != nil {
 		return nil, fmt.Errorf("list the roster's changes: %w", err)
 	}

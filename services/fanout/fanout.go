@@ -56,8 +56,9 @@ type Service struct {
 	cfg Config
 	Deps
 
-	mu     sync.Mutex
-	shards map[string]roster.Shard // as last read; good while the version is
+	mu          sync.Mutex
+	shards      map[string]roster.Shard // as last read; good while the version is
+	healthAfter string                  // the user with whom the last tick's changes of health ended; "" if those were all
 }
 
 // New is a service; cfg must be valid.

@@ -70,14 +70,36 @@ func (s *Service) foldOnce(ctx context.Context) ([]roster.Shard, []roster.Change
 }
 
 // changes are people's first: a pause counts at the next tick. Of the platform's own, an outage can make thousands at
-// once: a bounded number at each tick.
+// once: a bounded number at each tick, from where the last one ended, so that a flood without end keeps nobody waiting.
 func (s *Service) changes(ctx context.Context) ([]roster.Change, error) {
-	users, err := s.Roster.Changes(ctx, roster.OfUser, userChanges)
+	users, err := s.Roster.Changes(ctx, roster.OfUser, "", userChanges)
 	if err != nil {
 		return nil, err
 	}
-	healths, err := s.Roster.Changes(ctx, roster.OfHealth, s.cfg.HealthChanges)
-	return append(users, healths...), err
+	s.mu.Lock()
+	after := s.healthAfter
+	s.mu.Unlock()
+	healths, err := s.Roster.Changes(ctx, roster.OfHealth, after, s.cfg.HealthChanges)
+	if left := s.cfg.HealthChanges - len(healths); err == nil && left > 0 && after != "" {
+		var first []roster.Change
+		first, err = s.Roster.Changes(ctx, roster.OfHealth, "", left)
+		for _, c := range first {
+			if c.UserID <= after {
+				healths = append(healths, c)
+			}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	after = ""
+	if len(healths) == s.cfg.HealthChanges {
+		after = healths[len(healths)-1].UserID
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.healthAfter = after
+	return append(users, healths...), nil
 }
 
 func (s *Service) foldShard(ctx context.Context, head roster.Shard, changes []roster.Change) ([]roster.Shard, error) {

@@ -81,7 +81,7 @@ func (s *Service) listPage(ctx context.Context, claim tick.Claim, failing map[st
 }
 
 func (s *Service) build(ctx context.Context, t tick.Tick, all []roster.Entry) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Hold)
+	ctx, cancel := context.WithTimeout(ctx, 2*s.cfg.Hold) // nobody waits for it
 	defer cancel()
 	shards := roster.Split(t.String()+"-"+s.NewOwner(), "", all, roster.MaxPacked/2)
 	if err := s.Roster.Build(ctx, shards); err != nil && !errors.Is(err, roster.ErrExists) {

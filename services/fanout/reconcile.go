@@ -98,7 +98,11 @@ func (s *Service) inRoster(ctx context.Context, heads []roster.Shard, after, las
 
 // repair notes the users about whom the roster is wrong, but for those whose change waits to be folded in.
 func (s *Service) repair(ctx context.Context, users []user.User, have map[string]roster.Entry) error {
-	waiting, err := s.changes(ctx)
+	waiting, err := s.Roster.Changes(ctx, roster.OfUser, "", userChanges)
+	if err != nil {
+		return err
+	}
+	healths, err := s.Roster.Changes(ctx, roster.OfHealth, "", s.cfg.HealthChanges)
 	if err != nil {
 		return err
 	}
@@ -107,7 +111,7 @@ func (s *Service) repair(ctx context.Context, users []user.User, have map[string
 		return err
 	}
 	waits := map[string]bool{}
-	for _, c := range waiting {
+	for _, c := range append(waiting, healths...) {
 		waits[c.UserID] = true
 	}
 	var mu sync.Mutex

@@ -50,7 +50,7 @@ func TestChangesCountAtTheNextTick(t *testing.T) {
 		}
 	}
 	for _, kind := range []roster.Kind{roster.OfUser, roster.OfHealth} {
-		if left, err := w.store.Changes(t.Context(), kind, 10); err != nil || len(left) != 0 {
+		if left, err := w.store.Changes(t.Context(), kind, "", 10); err != nil || len(left) != 0 {
 			t.Errorf("%d changes are left (%v)", len(left), err)
 		}
 	}
@@ -160,6 +160,35 @@ func TestManyChanges(t *testing.T) {
 	w.tell(t)
 	if got := w.tickAfter(t, 1); len(got) != 10 { // 20 paused, and 10 resting
 		t.Errorf("at the next tick %d are asked for, want 10", len(got))
+	}
+}
+
+// While one outage after the other changes the first users' health, the last ones' comes in too.
+func TestFloodStarvesNobody(t *testing.T) {
+	w := newWorld(t, 40, 100, func(c *fanout.Config) { c.HealthChanges = 10 })
+	w.tickAfter(t, 0)
+	fail := func(i, minute int) {
+		for n := range tick.Tick(2) {
+			_, _, err := w.store.Update(t.Context(), fmt.Sprintf("u%03d", i), func(h health.Health) health.Health {
+				at := tick.Of(noon) + tick.Tick(minute) - 1 + n
+				return h.After(health.Attempt{Tick: at, At: at.Time(), Cause: health.Unauthorized})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fail(39, 0)
+	for minute := 1; minute < 4; minute++ {
+		for i := range 20 {
+			fail(i, minute)
+		}
+		w.tell(t)
+		w.tickAfter(t, minute)
+	}
+	left, err := w.store.Changes(t.Context(), roster.OfHealth, "u038", 10)
+	if err != nil || len(left) != 0 {
+		t.Errorf("the last user's change still waits (%v, %v)", left, err)
 	}
 }
 

@@ -29,9 +29,10 @@ import (
 	"github.com/agenttrader/agenttrader/services/syncer"
 )
 
-// The bounds of one process that stands for the fleet: as many calls at once as Pub/Sub's push window has to begin with.
+// The bounds of one process that stands for the fleet. At 100 ms a call, 1,000 at once are 10,000 syncs a second: twice what
+// two cores do.
 const (
-	inFlight = 1500
+	inFlight = 1000
 	project  = "bench"
 )
 
