@@ -3,6 +3,7 @@ package secret
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ const maxKey = 256
 // a verb does not fit (%p, %w), and prints what reflection finds.
 type Credentials struct {
 	reveal func() (keyID, secretKey string)
+	path   string
 }
 
 // NewCredentials refuses an empty half: the Alpaca SDK would fall back to the process's environment, that is to
@@ -55,6 +57,20 @@ func (c Credentials) Reveal() (keyID, secretKey string) {
 
 // IsZero says that these are no credentials at all.
 func (c Credentials) IsZero() bool { return c.reveal == nil }
+
+// At is the same keys, which say where they are kept: a secret's resource name, or a document's path.
+func (c Credentials) At(path string) Credentials { return Credentials{reveal: c.reveal, path: path} }
+
+// Path is where the keys are kept; "" if their vault does not say.
+func (c Credentials) Path() string { return c.path }
+
+// Same compares the keys, wherever they are kept, and takes the same time for any two.
+func (c Credentials) Same(d Credentials) bool {
+	keyID, secretKey := c.Reveal()
+	otherID, otherKey := d.Reveal()
+	sameID := subtle.ConstantTimeCompare([]byte(keyID), []byte(otherID))
+	return sameID&subtle.ConstantTimeCompare([]byte(secretKey), []byte(otherKey)) == 1
+}
 
 // Format hides the keys from every verb of package fmt, %#v and %d included.
 func (Credentials) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
@@ -91,8 +107,8 @@ const Latest = "latest"
 
 // Vault keeps the users' brokerage keys.
 type Vault interface {
-	// Credentials returns a user's keys and the version they came from. version "" means Latest. A Cache may answer with
-	// a higher version than the one named.
+	// Credentials returns a user's keys and the version they came from. version "" means Latest. The answer may be a
+	// higher version than the one named: a Cache remembers it, or the older one is not kept.
 	// ErrNotFound, ErrMalformed and ErrDenied are the user's trouble; any other error is the vault's.
 	Credentials(ctx context.Context, userID, version string) (Credentials, string, error)
 }
