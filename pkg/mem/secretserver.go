@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"net"
 	"strconv"
 	"strings"
@@ -59,7 +58,7 @@ func (s *SecretServer) AccessSecretVersion(ctx context.Context, r *secretmanager
 	if err != nil {
 		return nil, secretStatus(r.GetName(), err)
 	}
-	sum := int64(crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
+	sum := castagnoli(payload)
 	return &secretmanagerpb.AccessSecretVersionResponse{
 		Name:    s.versionName(uid, n),
 		Payload: &secretmanagerpb.SecretPayload{Data: payload, DataCrc32C: proto.Int64(sum)},
@@ -134,7 +133,7 @@ func (s *SecretServer) AddSecretVersion(ctx context.Context, r *secretmanagerpb.
 		return nil, err
 	}
 	p := r.GetPayload()
-	if p.DataCrc32C != nil && p.GetDataCrc32C() != int64(crc32.Checksum(p.GetData(), crc32.MakeTable(crc32.Castagnoli))) {
+	if p.DataCrc32C != nil && p.GetDataCrc32C() != castagnoli(p.GetData()) {
 		return nil, status.Errorf(codes.InvalidArgument, "%q: the payload's checksum differs", r.GetParent())
 	}
 	n := 0
