@@ -51,6 +51,10 @@ func (v *Vault) Put(ctx context.Context, userID string, creds secret.Credentials
 		}
 	}
 	payload := creds.Payload()
+	first, err := v.leftBehind(ctx, name, have, payload)
+	if err != nil {
+		return err
+	}
 	for n := have + 1; n <= want; n++ {
 		got, err := v.add(ctx, name, payload)
 		if err != nil {
@@ -59,8 +63,8 @@ func (v *Vault) Put(ctx context.Context, userID string, creds secret.Credentials
 		if got != n {
 			return v.giveWay(ctx, name, n, got)
 		}
-		if n > have+1 {
-			if err := v.destroy(ctx, name, n-1); err != nil {
+		for ; first < n; first++ {
+			if err := v.destroy(ctx, name, first); err != nil {
 				return err
 			}
 		}
@@ -92,6 +96,20 @@ func (v *Vault) Remove(ctx context.Context, userID, version string) error {
 		return vaultFault(name, err)
 	}
 	return nil
+}
+
+// leftBehind is the first of the last versions that hold these keys already: somebody was stopped while catching up.
+func (v *Vault) leftBehind(ctx context.Context, name string, have int64, payload []byte) (first int64, err error) {
+	for first = have + 1; first > 1; first-- {
+		stored, _, err := v.access(ctx, name, strconv.FormatInt(first-1, 10))
+		if errors.Is(err, secret.ErrDenied) || errors.Is(err, secret.ErrNotFound) || err == nil && !bytes.Equal(stored, payload) {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return first, nil
 }
 
 // giveWay undoes a version that came after others', who wrote since we looked. If it is the newest, the first of theirs is

@@ -77,13 +77,18 @@ func TestPutCatchesUp(t *testing.T) {
 	if n := v.Alive("u"); n != 1 || calls != 1+1+9+8 {
 		t.Errorf("%d versions are alive after %d calls; want 1, after a look, a creation, 9 additions and 8 removals", n, calls)
 	}
+	v.Add("u", creds.Payload()) // 10 and 11: somebody was stopped on the way to 14
+	v.Add("u", creds.Payload())
+	if err := k.Put(t.Context(), "u", creds, "14"); err != nil || v.Alive("u") != 1 {
+		t.Errorf("taken up where it was stopped: %d versions are alive, %v; want 1", v.Alive("u"), err)
+	}
 	err := k.Put(t.Context(), "u", creds, "600")
 	if err == nil || !strings.Contains(err.Error(), "alpaca-keys-u") || !strings.Contains(err.Error(), "at most 500") {
-		t.Errorf("a leap of 591 versions: %v", err)
+		t.Errorf("a leap of 586 versions: %v", err)
 	}
 	stop := errors.New("stopped")
 	k = overSecretManager(t, v).Writing(gcp.VaultWriting{Pace: func(context.Context) error { return stop }})
-	if err := k.Put(t.Context(), "u", creds, "10"); !errors.Is(err, stop) {
+	if err := k.Put(t.Context(), "u", creds, "15"); !errors.Is(err, stop) {
 		t.Errorf("no leave to call: %v", err)
 	}
 }
