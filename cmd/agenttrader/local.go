@@ -13,6 +13,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/local"
 	"github.com/agenttrader/agenttrader/pkg/broker/sim"
+	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
@@ -76,6 +77,7 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 	f.StringVar(&opts.AlpacaURL, "alpaca-url", "", "a server that speaks Alpaca's trading API, in place of the simulator")
 	f.StringVar(&opts.DataURL, "alpaca-data-url", "", "a server that speaks Alpaca's market-data API; it is given the first user's keys")
 	f.StringVar(&opts.UsersFile, "users-file", "", `users in place of made-up ones: a JSON list of {"user_id", "key_id", "secret_key"}`)
+	f.StringVar(&opts.Custody, "custody", gcp.SecretManager, `where the users' keys are: "secret-manager", or "envelope": encrypted in the documents`)
 	f.Uint64Var(&opts.Seed, "seed", 1, "makes the simulated accounts, prices and faults")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object at the end, and nothing else, on standard output")
 	f.StringVar(&logLevel, "log-level", "error", "debug, info, warn or error, on standard error")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/bench"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/dlq"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/keys"
 )
 
 func root() *cobra.Command {
@@ -22,7 +23,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), versionCommand())
+	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), keys.Command(), versionCommand())
 	return c
 }
 

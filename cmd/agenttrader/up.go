@@ -11,6 +11,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/local"
 	"github.com/agenttrader/agenttrader/pkg/broker/sim"
+	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
@@ -58,6 +59,7 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 	f.StringVar(&latency, "broker-latency", "20ms~80ms", "the simulated broker's latency: 50ms, 20ms..80ms (uniform) or 50ms~200ms (log-normal: median, p99)")
 	f.StringVar(&duplicate, "duplicate", "0%", "share of all events that is delivered twice")
 	f.StringVar(&reorder, "reorder", "0%", "share of all events that is held back, and so comes after later ones")
+	f.StringVar(&opts.Custody, "custody", gcp.SecretManager, `where the users' keys are: "secret-manager", or "envelope": encrypted in the documents`)
 	f.Uint64Var(&opts.Seed, "seed", 1, "makes the simulated accounts and prices")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object at the end, and nothing else, on standard output")
 	f.StringVar(&logLevel, "log-level", slog.LevelWarn.String(), "debug, info, warn or error, of the services too, on standard error")

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/gcp/emulator"
 )
 
@@ -33,7 +34,11 @@ func TestUpSurvivesKills(t *testing.T) {
 	for _, name := range []string{"syncer", "signaler", "fanout"} {
 		t.Run(name, func(t *testing.T) {
 			var killed atomic.Int64
-			u := startUp(t, dir, "--users", fmt.Sprint(users), "--ticks", "1", "--broker-latency", "300ms..1500ms", "--duplicate", "20%", "--json")
+			custody := map[string]string{"signaler": gcp.Envelope}[name] // one of the three with keys in envelopes
+			if custody == "" {
+				custody = gcp.SecretManager
+			}
+			u := startUp(t, dir, "--users", fmt.Sprint(users), "--ticks", "1", "--broker-latency", "300ms..1500ms", "--duplicate", "20%", "--json", "--custody", custody)
 			if name == "fanout" { // in the middle of its page: it holds the tick for 20 s
 				killed.Store(u.killOften(t, name))
 			} else {

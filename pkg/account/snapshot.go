@@ -38,7 +38,7 @@ type Snapshot struct {
 	ObservedAt time.Time // the start of the broker call; an older observation never replaces a newer one
 
 	KeyVersion  string // the secret's version that was used
-	KeyPath     string // the secret's resource name
+	KeyPath     string // where the keys are: the secret's resource name, or the path of the envelope
 	ContentHash string // over all that is material, exactly
 	TraceParent string
 

@@ -10,10 +10,8 @@ import (
 
 	"cloud.google.com/go/firestore"
 	"cloud.google.com/go/pubsub/v2"
-	secretmanager "cloud.google.com/go/secretmanager/apiv1"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -27,9 +25,19 @@ type Config struct {
 	Gcloud         string `env:"GCLOUD_PROJECT"`          // the predecessor's other name for it
 	Database       string `env:"FIRESTORE_DATABASE"`      // "" is (default)
 	SecretEndpoint string `env:"SECRET_MANAGER_ENDPOINT"` // host:port of a stand-in on loopback; "" is Google's
+	KMSEndpoint    string `env:"KMS_ENDPOINT"`            // the same
 	Firestore      string `env:"FIRESTORE_EMULATOR_HOST"` // the same
 	PubSub         string `env:"PUBSUB_EMULATOR_HOST"`    // the same
+
+	Custody string `env:"KEY_CUSTODY"` // where the users' keys are: SecretManager or Envelope; "" is the former
+	KMSKey  string `env:"KMS_KEY"`     // the resource name of the key that wraps data keys; "": there are no envelopes
 }
+
+// Where the users' keys are kept.
+const (
+	SecretManager = "secret-manager"
+	Envelope      = "envelope"
+)
 
 // Validate names every fault.
 func (c *Config) Validate() error {
@@ -42,9 +50,20 @@ func (c *Config) Validate() error {
 	}
 	errs = append(errs,
 		checkLoopback("SECRET_MANAGER_ENDPOINT", c.SecretEndpoint), checkLoopback("FIRESTORE_EMULATOR_HOST", c.Firestore),
-		checkLoopback("PUBSUB_EMULATOR_HOST", c.PubSub))
+		checkLoopback("PUBSUB_EMULATOR_HOST", c.PubSub), checkLoopback("KMS_ENDPOINT", c.KMSEndpoint))
+	if c.Custody != "" && c.Custody != SecretManager && c.Custody != Envelope {
+		errs = append(errs, fmt.Errorf("KEY_CUSTODY is %.80q: want %s or %s", c.Custody, SecretManager, Envelope))
+	}
+	if c.KMSKey != "" && !keyForm.MatchString(c.KMSKey) {
+		errs = append(errs, fmt.Errorf("KMS_KEY is %.300q: want a key's resource name, without a version: %s", c.KMSKey, keyExample))
+	}
+	if c.Custody == Envelope && c.KMSKey == "" {
+		errs = append(errs, fmt.Errorf("KEY_CUSTODY is %s, and KMS_KEY is not set: want the key that wraps the data keys: %s", Envelope, keyExample))
+	}
 	return errors.Join(errs...)
 }
+
+const keyExample = "projects/P/locations/L/keyRings/R/cryptoKeys/K"
 
 // checkLoopback: what is set in place of Google's is spoken to without encryption, and without asking who it is.
 func checkLoopback(name, addr string) error {
@@ -68,9 +87,10 @@ func (c *Config) ProjectID() string {
 
 // Cloud opens clients of one project, each with a pool of connections, and closes them.
 type Cloud struct {
-	cfg     Config
-	topics  *pubsub.Client
-	closers []func() error
+	cfg       Config
+	topics    *pubsub.Client
+	documents *Firestore
+	closers   []func() error
 }
 
 // Open is for a valid cfg. Nothing is connected before it is asked for.
@@ -105,6 +125,9 @@ func (c *Cloud) CloseWithin(limit time.Duration) error {
 
 // Firestore is the project's document database.
 func (c *Cloud) Firestore(ctx context.Context) (*Firestore, error) {
+	if c.documents != nil {
+		return c.documents, nil
+	}
 	database := c.cfg.Database
 	if database == "" {
 		database = firestore.DefaultDatabaseID
@@ -114,7 +137,8 @@ func (c *Cloud) Firestore(ctx context.Context) (*Firestore, error) {
 		return nil, fmt.Errorf("firestore client of project %s: %w", c.cfg.ProjectID(), err)
 	}
 	c.closers = append(c.closers, client.Close)
-	return NewFirestore(client), nil
+	c.documents = NewFirestore(client)
+	return c.documents, nil
 }
 
 // Publisher sends to the project's topic with this id, or to the one with this full name.
@@ -149,23 +173,6 @@ func (c *Cloud) pubsub(ctx context.Context) (*pubsub.Client, error) {
 		c.closers = append(c.closers, client.Close)
 	}
 	return c.topics, nil
-}
-
-// Vault is the project's Secret Manager.
-func (c *Cloud) Vault(ctx context.Context) (*Vault, error) {
-	opts := pooled("")
-	if c.cfg.SecretEndpoint != "" {
-		opts = []option.ClientOption{
-			option.WithEndpoint(c.cfg.SecretEndpoint), option.WithoutAuthentication(),
-			option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
-		}
-	}
-	client, err := secretmanager.NewClient(ctx, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("secret manager client: %w", err)
-	}
-	c.closers = append(c.closers, client.Close)
-	return NewVault(client, c.cfg.ProjectID()), nil
 }
 
 // pooled is for a client of Google's own service; on an emulator the client makes one connection of its own.

@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"strings"
@@ -14,10 +15,11 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/secret"
 )
 
-// Vault implements secret.Vault on Secret Manager. It is safe for concurrent use.
+// Vault implements secret.Keeper on Secret Manager. It is safe for concurrent use.
 type Vault struct {
 	client  *secretmanager.Client
 	project string
+	writing VaultWriting
 }
 
 // NewVault reads the project's secrets; closing the client is the caller's.
@@ -28,31 +30,52 @@ func NewVault(client *secretmanager.Client, project string) *Vault {
 // castagnoli is the polynomial of Secret Manager's data_crc32c.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Credentials implements secret.Vault. Its errors name the user and the version, never the payload.
+// Credentials implements secret.Vault. Its errors name the user and the version, never the payload. A version that was
+// disabled or destroyed is answered with the newest: so a rotation may do away with the old one at once.
 func (v *Vault) Credentials(ctx context.Context, userID, version string) (secret.Credentials, string, error) {
 	if version == "" {
 		version = secret.Latest
 	}
-	name := secret.Name(v.project, userID) + "/versions/" + version
+	name := secret.Name(v.project, userID)
+	payload, got, err := v.access(ctx, name, version)
+	if errors.Is(err, secret.ErrDenied) && status.Code(err) == codes.FailedPrecondition && version != secret.Latest {
+		if p, n, newer := v.access(ctx, name, secret.Latest); newer == nil && secret.Number(n) > secret.Number(version) {
+			payload, got, err = p, n, nil
+		}
+	}
+	if err != nil {
+		return secret.Credentials{}, "", err
+	}
+	creds, err := secret.ParsePayload(payload)
+	if err != nil {
+		return secret.Credentials{}, "", fmt.Errorf("secret manager: %s/versions/%s: %w", name, got, err)
+	}
+	return creds.At(name), got, nil
+}
+
+// access reads one version of a secret, and says which it was.
+func (v *Vault) access(ctx context.Context, of, version string) (data []byte, got string, err error) {
+	name := of + "/versions/" + version
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	resp, err := v.client.AccessSecretVersion(ctx, &secretmanagerpb.AccessSecretVersionRequest{Name: name})
 	if err != nil {
-		return secret.Credentials{}, "", vaultFault(name, err)
+		return nil, "", vaultFault(name, err)
 	}
 	payload := resp.GetPayload()
 	if payload == nil {
-		return secret.Credentials{}, "", fmt.Errorf("secret manager: %s came without a payload", name)
+		return nil, "", fmt.Errorf("secret manager: %s came without a payload", name)
 	}
-	if sum := payload.DataCrc32C; sum != nil && *sum != int64(crc32.Checksum(payload.GetData(), castagnoli)) {
-		return secret.Credentials{}, "", fmt.Errorf("secret manager: %s was damaged on its way: checksum differs", name)
+	if sum := payload.DataCrc32C; sum != nil && *sum != checksum(payload.GetData()) {
+		return nil, "", fmt.Errorf("secret manager: %s was damaged on its way: checksum differs", name)
 	}
-	creds, err := secret.ParsePayload(payload.GetData())
-	if err != nil {
-		return secret.Credentials{}, "", fmt.Errorf("secret manager: %s: %w", name, err)
-	}
-	return creds, resp.GetName()[strings.LastIndexByte(resp.GetName(), '/')+1:], nil
+	return payload.GetData(), last(resp.GetName()), nil
 }
+
+func checksum(b []byte) int64 { return int64(crc32.Checksum(b, castagnoli)) }
+
+// last is the last part of a resource's name.
+func last(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
 func vaultFault(name string, err error) error {
 	var class error

@@ -2,6 +2,8 @@ package gcp_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
@@ -12,6 +14,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/porttest"
+	"github.com/agenttrader/agenttrader/pkg/secret"
 )
 
 // hooked is a vault that fails on demand; the hook is set once, since it may not change while in use.
@@ -22,21 +25,29 @@ func hooked() (v *mem.Vault, fail func(error)) {
 	return v, func(e error) { err = e }
 }
 
+// overSecretManager is the real client on a Secret Manager of ours, which serves v.
+func overSecretManager(t *testing.T, v *mem.Vault) *gcp.Vault {
+	t.Helper()
+	s, err := mem.ServeSecrets(t.Context(), "127.0.0.1:0", "p", v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	client, err := secretmanager.NewClient(t.Context(), option.WithEndpoint(s.Addr()), option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return gcp.NewVault(client, "p")
+}
+
 func TestVaultContract(t *testing.T) {
 	porttest.Vault(t, func(t *testing.T) porttest.VaultFixture {
 		v, fail := hooked()
-		s, err := mem.ServeSecrets(t.Context(), "127.0.0.1:0", "p", v)
-		if err != nil {
-			t.Fatal(err)
+		return porttest.VaultFixture{
+			Vault: overSecretManager(t, v), Add: v.Add, Fail: fail, Path: func(uid string) string { return "projects/p/secrets/alpaca-keys-" + uid },
 		}
-		t.Cleanup(s.Close)
-		client, err := secretmanager.NewClient(t.Context(), option.WithEndpoint(s.Addr()), option.WithoutAuthentication(),
-			option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = client.Close() })
-		return porttest.VaultFixture{Vault: gcp.NewVault(client, "p"), Add: v.Add, Fail: fail}
 	})
 }
 
@@ -45,4 +56,75 @@ func TestMemVaultContract(t *testing.T) {
 		v, fail := hooked()
 		return porttest.VaultFixture{Vault: v, Add: v.Add, Fail: fail}
 	})
+}
+
+func TestKeeperContract(t *testing.T) {
+	porttest.Keeper(t, func(t *testing.T) secret.Keeper { return overSecretManager(t, mem.NewVault()) })
+}
+
+func TestMemKeeperContract(t *testing.T) {
+	porttest.Keeper(t, func(*testing.T) secret.Keeper { return mem.NewVault() })
+}
+
+// Secret Manager counts by itself: the versions in between cost nothing once they are passed over, and the quota's pace is kept.
+func TestPutCatchesUp(t *testing.T) {
+	v, calls := mem.NewVault(), 0
+	k := overSecretManager(t, v).Writing(gcp.VaultWriting{Pace: func(context.Context) error { calls++; return nil }})
+	creds := keysOf(t, "PK1")
+	if err := k.Put(t.Context(), "u", creds, "9"); err != nil {
+		t.Fatal(err)
+	}
+	if n := v.Alive("u"); n != 1 || calls != 1+1+9+8 {
+		t.Errorf("%d versions are alive after %d calls; want 1, after a look, a creation, 9 additions and 8 removals", n, calls)
+	}
+	v.Add("u", creds.Payload()) // 10 and 11: somebody was stopped on the way to 14
+	v.Add("u", creds.Payload())
+	if err := k.Put(t.Context(), "u", creds, "14"); err != nil || v.Alive("u") != 1 {
+		t.Errorf("taken up where it was stopped: %d versions are alive, %v; want 1", v.Alive("u"), err)
+	}
+	err := k.Put(t.Context(), "u", creds, "600")
+	if err == nil || !strings.Contains(err.Error(), "alpaca-keys-u") || !strings.Contains(err.Error(), "at most 500") {
+		t.Errorf("a leap of 586 versions: %v", err)
+	}
+	stop := errors.New("stopped")
+	k = overSecretManager(t, v).Writing(gcp.VaultWriting{Pace: func(context.Context) error { return stop }})
+	if err := k.Put(t.Context(), "u", creds, "15"); !errors.Is(err, stop) {
+		t.Errorf("no leave to call: %v", err)
+	}
+}
+
+// Keys that somebody stores between our look and our writing stay the newest.
+func TestPutGivesWay(t *testing.T) {
+	v := mem.NewVault()
+	v.Add("u", keysOf(t, "PKOLD").Payload())
+	theirs := keysOf(t, "PKTHEIRS")
+	once := true
+	v.SetChangeHook(func(_ context.Context, op mem.SecretOp) error {
+		if op.Kind == "add" && !op.Done && once {
+			once = false
+			v.Add("u", theirs.Payload())
+		}
+		return nil
+	})
+	k := overSecretManager(t, v)
+	if err := k.Put(t.Context(), "u", keysOf(t, "PKMOVED"), "2"); !errors.Is(err, secret.ErrNewer) {
+		t.Errorf("%v, want ErrNewer", err)
+	}
+	for _, version := range []string{"", "2", "3"} { // 3 was ours
+		if creds, got, err := k.Credentials(t.Context(), "u", version); err != nil || !creds.Same(theirs) {
+			t.Errorf("version %q: version %s, %v; want their keys", version, got, err)
+		}
+	}
+	if n := v.Alive("u"); n != 3 {
+		t.Errorf("%d versions are alive, want the old one and theirs twice", n)
+	}
+}
+
+func keysOf(t *testing.T, keyID string) secret.Credentials {
+	t.Helper()
+	creds, err := secret.NewCredentials(keyID, "very-secret-"+keyID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return creds
 }

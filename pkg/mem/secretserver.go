@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"net"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/agenttrader/agenttrader/pkg/secret"
 )
@@ -50,26 +50,161 @@ func (s *SecretServer) Close() { s.srv.Stop() }
 
 // AccessSecretVersion implements the service.
 func (s *SecretServer) AccessSecretVersion(ctx context.Context, r *secretmanagerpb.AccessSecretVersionRequest) (*secretmanagerpb.AccessSecretVersionResponse, error) {
-	rest, ours := strings.CutPrefix(r.GetName(), secret.Name(s.project, ""))
-	uid, version, ok := strings.Cut(rest, "/versions/")
-	switch {
-	case !ok || version == "":
-		return nil, status.Errorf(codes.InvalidArgument, "name %q: want projects/P/secrets/S/versions/V", r.GetName())
-	case !ours:
-		return nil, status.Errorf(codes.PermissionDenied, "permission denied on %q, or it may not exist", r.GetName())
+	uid, version, err := s.version(r.GetName())
+	if err != nil {
+		return nil, err
 	}
 	payload, n, err := s.vault.access(ctx, uid, version)
-	switch {
-	case errors.Is(err, secret.ErrNotFound):
-		return nil, status.Errorf(codes.NotFound, "secret version %q not found", r.GetName())
-	case errors.Is(err, secret.ErrDenied):
-		return nil, status.Errorf(codes.FailedPrecondition, "secret version %q is disabled", r.GetName())
-	case err != nil:
-		return nil, status.Error(codes.Unavailable, "unavailable")
+	if err != nil {
+		return nil, secretStatus(r.GetName(), err)
 	}
-	sum := int64(crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
+	sum := castagnoli(payload)
 	return &secretmanagerpb.AccessSecretVersionResponse{
-		Name:    secret.Name(s.project, uid) + "/versions/" + strconv.Itoa(n),
+		Name:    s.versionName(uid, n),
 		Payload: &secretmanagerpb.SecretPayload{Data: payload, DataCrc32C: proto.Int64(sum)},
 	}, nil
+}
+
+// GetSecretVersion implements the service.
+func (s *SecretServer) GetSecretVersion(ctx context.Context, r *secretmanagerpb.GetSecretVersionRequest) (v *secretmanagerpb.SecretVersion, err error) {
+	return s.changeVersion(ctx, "get", r.GetName(), func(*version) {})
+}
+
+// DestroySecretVersion implements the service.
+func (s *SecretServer) DestroySecretVersion(ctx context.Context, r *secretmanagerpb.DestroySecretVersionRequest) (*secretmanagerpb.SecretVersion, error) {
+	return s.changeVersion(ctx, "destroy", r.GetName(), func(v *version) { v.payload, v.destroyed = nil, true })
+}
+
+func (s *SecretServer) changeVersion(ctx context.Context, kind, name string, do func(*version)) (*secretmanagerpb.SecretVersion, error) {
+	uid, wanted, err := s.version(name)
+	if err != nil {
+		return nil, err
+	}
+	var found *secretmanagerpb.SecretVersion
+	err = s.vault.change(ctx, kind, uid, func() error {
+		versions := s.vault.secrets[uid]
+		n := len(versions)
+		if wanted != secret.Latest {
+			n = int(secret.Number(wanted))
+		}
+		if n < 1 || n > len(versions) {
+			return secret.ErrNotFound
+		}
+		do(&versions[n-1])
+		found = &secretmanagerpb.SecretVersion{Name: s.versionName(uid, n), State: secretmanagerpb.SecretVersion_ENABLED}
+		if versions[n-1].destroyed {
+			found.State = secretmanagerpb.SecretVersion_DESTROYED
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, secretStatus(name, err)
+	}
+	return found, nil
+}
+
+// CreateSecret implements the service.
+func (s *SecretServer) CreateSecret(ctx context.Context, r *secretmanagerpb.CreateSecretRequest) (*secretmanagerpb.Secret, error) {
+	name := r.GetParent() + "/secrets/" + r.GetSecretId()
+	uid, err := s.secret(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.GetSecret().GetReplication() == nil:
+		return nil, status.Errorf(codes.InvalidArgument, "secret %q: replication is required", name)
+	}
+	err = s.vault.change(ctx, "create", uid, func() error {
+		if _, exists := s.vault.secrets[uid]; exists {
+			return errSecret
+		}
+		s.vault.secrets[uid] = []version{}
+		return nil
+	})
+	if err != nil {
+		return nil, secretStatus(name, err)
+	}
+	return &secretmanagerpb.Secret{Name: name, Replication: r.GetSecret().GetReplication(), Labels: r.GetSecret().GetLabels()}, nil
+}
+
+// AddSecretVersion implements the service.
+func (s *SecretServer) AddSecretVersion(ctx context.Context, r *secretmanagerpb.AddSecretVersionRequest) (*secretmanagerpb.SecretVersion, error) {
+	uid, err := s.secret(r.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	p := r.GetPayload()
+	if p.DataCrc32C != nil && p.GetDataCrc32C() != castagnoli(p.GetData()) {
+		return nil, status.Errorf(codes.InvalidArgument, "%q: the payload's checksum differs", r.GetParent())
+	}
+	n := 0
+	err = s.vault.change(ctx, "add", uid, func() error {
+		versions, exists := s.vault.secrets[uid]
+		if !exists {
+			return errNoSecret
+		}
+		s.vault.secrets[uid] = append(versions, version{payload: p.GetData()})
+		n = len(versions) + 1
+		return nil
+	})
+	if err != nil {
+		return nil, secretStatus(r.GetParent(), err)
+	}
+	return &secretmanagerpb.SecretVersion{Name: s.versionName(uid, n), State: secretmanagerpb.SecretVersion_ENABLED, ClientSpecifiedPayloadChecksum: p.DataCrc32C != nil}, nil
+}
+
+// DeleteSecret implements the service.
+func (s *SecretServer) DeleteSecret(ctx context.Context, r *secretmanagerpb.DeleteSecretRequest) (*emptypb.Empty, error) {
+	uid, err := s.secret(r.GetName())
+	if err != nil {
+		return nil, err
+	}
+	err = s.vault.change(ctx, "delete", uid, func() error {
+		if _, exists := s.vault.secrets[uid]; !exists {
+			return errNoSecret
+		}
+		delete(s.vault.secrets, uid)
+		return nil
+	})
+	if err != nil {
+		return nil, secretStatus(r.GetName(), err)
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// secret is the user whose secret that is.
+func (s *SecretServer) secret(name string) (uid string, err error) {
+	uid, ours := strings.CutPrefix(name, secret.Name(s.project, ""))
+	switch {
+	case strings.Contains(uid, "/"):
+		return "", status.Errorf(codes.InvalidArgument, "name %q: want projects/P/secrets/S", name)
+	case !ours:
+		return "", status.Errorf(codes.PermissionDenied, "permission denied on %q, or it may not exist", name)
+	}
+	return uid, nil
+}
+
+func (s *SecretServer) version(name string) (uid, version string, err error) {
+	of, version, ok := strings.Cut(name, "/versions/")
+	if !ok || version == "" {
+		return "", "", status.Errorf(codes.InvalidArgument, "name %q: want projects/P/secrets/S/versions/V", name)
+	}
+	uid, err = s.secret(of)
+	return uid, version, err
+}
+
+func (s *SecretServer) versionName(uid string, n int) string {
+	return secret.Name(s.project, uid) + "/versions/" + strconv.Itoa(n)
+}
+
+// secretStatus is how Secret Manager would say it.
+func secretStatus(name string, err error) error {
+	switch {
+	case errors.Is(err, errSecret):
+		return status.Errorf(codes.AlreadyExists, "secret %q already exists", name)
+	case errors.Is(err, secret.ErrNotFound):
+		return status.Errorf(codes.NotFound, "secret %q not found or has no versions", name)
+	case errors.Is(err, secret.ErrDenied):
+		return status.Errorf(codes.FailedPrecondition, "secret version %q is disabled or destroyed", name)
+	}
+	return status.Error(codes.Unavailable, "unavailable")
 }

@@ -2,6 +2,7 @@ package mem
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -10,34 +11,72 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/secret"
 )
 
-// Vault is a secret.Vault in memory. Versions count from 1, as Secret Manager's do.
+// SecretOp is one operation on a secret other than an access, as a hook sees it.
+type SecretOp struct {
+	Kind   string // "create", "add", "get", "destroy", "delete"
+	UserID string
+	Done   bool // false: before it; true: it took effect, and an error now loses only the answer
+}
+
+// Vault is a secret.Keeper in memory. Versions count from 1, as Secret Manager's do.
 type Vault struct {
 	hook     func(ctx context.Context, userID string) error
+	changing func(ctx context.Context, op SecretOp) error
 	mu       sync.RWMutex
-	payloads map[string][][]byte // by user, oldest first
+	secrets  map[string][]version // by user, oldest first
 	accesses atomic.Int64
 }
 
+type version struct {
+	payload   []byte
+	destroyed bool
+}
+
+// What Secret Manager calls NOT_FOUND of the secret itself, ALREADY_EXISTS, and FAILED_PRECONDITION.
+var (
+	errNoSecret  = fmt.Errorf("no such secret: %w", secret.ErrNotFound)
+	errSecret    = errors.New("secret exists already")
+	errDestroyed = fmt.Errorf("version is destroyed: %w", secret.ErrDenied)
+)
+
 // NewVault makes an empty vault.
-func NewVault() *Vault { return &Vault{payloads: map[string][][]byte{}} }
+func NewVault() *Vault { return &Vault{secrets: map[string][]version{}} }
 
 // SetHook makes the vault call h before each access; its error is the answer. Not while it is in use.
 func (v *Vault) SetHook(h func(ctx context.Context, userID string) error) { v.hook = h }
+
+// SetChangeHook makes the vault call h around each operation that is no access. Not while it is in use.
+func (v *Vault) SetChangeHook(h func(ctx context.Context, op SecretOp) error) { v.changing = h }
 
 // Add stores a payload as the user's newest version and returns the version.
 func (v *Vault) Add(userID string, payload []byte) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.payloads[userID] = append(v.payloads[userID], payload)
-	return strconv.Itoa(len(v.payloads[userID]))
+	v.secrets[userID] = append(v.secrets[userID], version{payload: payload})
+	return strconv.Itoa(len(v.secrets[userID]))
 }
 
 // Accesses is the number of accesses so far.
 func (v *Vault) Accesses() int64 { return v.accesses.Load() }
 
-// Credentials implements secret.Vault.
+// Alive is how many versions of a user's there are that are not destroyed: what Secret Manager bills.
+func (v *Vault) Alive(userID string) (n int) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for _, s := range v.secrets[userID] {
+		if !s.destroyed {
+			n++
+		}
+	}
+	return n
+}
+
+// Credentials implements secret.Vault. A destroyed version is answered with the newest.
 func (v *Vault) Credentials(ctx context.Context, userID, version string) (secret.Credentials, string, error) {
 	payload, n, err := v.access(ctx, userID, version)
+	if errors.Is(err, errDestroyed) {
+		payload, n, err = v.access(ctx, userID, secret.Latest)
+	}
 	if err != nil {
 		return secret.Credentials{}, "", err
 	}
@@ -59,23 +98,81 @@ func (v *Vault) access(ctx context.Context, userID, version string) (payload []b
 		}
 	}
 	v.mu.RLock()
-	versions := v.payloads[userID]
-	v.mu.RUnlock()
+	defer v.mu.RUnlock()
+	versions := v.secrets[userID]
 	n = len(versions)
 	if version != "" && version != secret.Latest {
-		if n, err = strconv.Atoi(version); err != nil {
-			n = 0
-		}
+		n = int(secret.Number(version))
 	}
 	if n < 1 || n > len(versions) {
 		return nil, 0, fmt.Errorf("keys of user %s, version %q: %w", userID, version, secret.ErrNotFound)
 	}
-	return versions[n-1], n, nil
+	if versions[n-1].destroyed {
+		return nil, 0, fmt.Errorf("keys of user %s, version %d: %w", userID, n, errDestroyed)
+	}
+	return versions[n-1].payload, n, nil
+}
+
+// Put implements secret.Keeper.
+func (v *Vault) Put(ctx context.Context, userID string, creds secret.Credentials, as string) error {
+	err := v.change(ctx, "add", userID, func() error {
+		want, have := int(secret.Number(as)), len(v.secrets[userID])
+		switch {
+		case want == 0:
+			return fmt.Errorf("version %q is no number from 1 on", as)
+		case have >= want:
+			return fmt.Errorf("version %d is there: %w", have, secret.ErrNewer)
+		}
+		for range want - have - 1 {
+			v.secrets[userID] = append(v.secrets[userID], version{destroyed: true})
+		}
+		v.secrets[userID] = append(v.secrets[userID], version{payload: creds.Payload()})
+		return nil
+	})
+	return named("put", userID, err)
+}
+
+// Remove implements secret.Keeper.
+func (v *Vault) Remove(ctx context.Context, userID, upTo string) error {
+	err := v.change(ctx, "delete", userID, func() error {
+		if have := len(v.secrets[userID]); upTo != "" && int64(have) > secret.Number(upTo) {
+			return fmt.Errorf("version %d is there: %w", have, secret.ErrNewer)
+		}
+		delete(v.secrets, userID)
+		return nil
+	})
+	return named("remove", userID, err)
 }
 
 // Clear removes a user's secret.
 func (v *Vault) Clear(userID string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.payloads, userID)
+	delete(v.secrets, userID)
+}
+
+func named(verb, userID string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s keys of user %s: %w", verb, userID, err)
+	}
+	return nil
+}
+
+// change runs do with the lock held, and the hook around it.
+func (v *Vault) change(ctx context.Context, kind, userID string, do func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if v.changing != nil {
+		if err := v.changing(ctx, SecretOp{Kind: kind, UserID: userID}); err != nil {
+			return err
+		}
+	}
+	v.mu.Lock()
+	err := do()
+	v.mu.Unlock()
+	if err == nil && v.changing != nil {
+		return v.changing(ctx, SecretOp{Kind: kind, UserID: userID, Done: true})
+	}
+	return err
 }

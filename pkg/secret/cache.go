@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"sync"
 	"time"
 
@@ -94,7 +93,7 @@ func (c *Cache) drop(userID string, p *pair) {
 
 // pair is one user's keys, in bytes that can be wiped.
 type pair struct {
-	version string
+	version, path string
 
 	mu            sync.Mutex
 	keyID, secret []byte
@@ -102,17 +101,16 @@ type pair struct {
 
 func newPair(creds Credentials, version string) *pair {
 	keyID, secretKey := creds.Reveal()
-	return &pair{version: version, keyID: []byte(keyID), secret: []byte(secretKey)}
+	return &pair{version: version, path: creds.Path(), keyID: []byte(keyID), secret: []byte(secretKey)}
 }
 
 // serves says whether these keys answer a request for a version. A higher one does: the request is older than it.
 func (p *pair) serves(version string) bool {
-	if version == "" || version == Latest || version == p.version {
+	if newest(version) || version == p.version {
 		return true
 	}
-	have, err := strconv.ParseInt(p.version, 10, 64)
-	want, err2 := strconv.ParseInt(version, 10, 64)
-	return err == nil && err2 == nil && have > want
+	have, want := Number(p.version), Number(version)
+	return want > 0 && have > want
 }
 
 // open is false if they are wiped.
@@ -120,7 +118,7 @@ func (p *pair) open() (Credentials, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	creds, err := NewCredentials(string(p.keyID), string(p.secret))
-	return creds, err == nil
+	return creds.At(p.path), err == nil
 }
 
 func (p *pair) wipe() {

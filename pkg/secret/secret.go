@@ -3,6 +3,7 @@ package secret
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ const maxKey = 256
 // A function holds the keys, since nothing can look into one: fmt calls no method on an unexported field, nor where
 // a verb does not fit (%p, %w), and prints what reflection finds.
 type Credentials struct {
-	reveal func() (keyID, secretKey string)
+	reveal func() (keyID, secretKey, path string)
 }
 
 // NewCredentials refuses an empty half: the Alpaca SDK would fall back to the process's environment, that is to
@@ -36,7 +37,7 @@ func NewCredentials(keyID, secretKey string) (Credentials, error) {
 	if !isKey(secretKey) {
 		return Credentials{}, fmt.Errorf(notKey, ErrMalformed, "secret_key", maxKey)
 	}
-	return Credentials{reveal: func() (string, string) { return keyID, secretKey }}, nil
+	return Credentials{reveal: func() (string, string, string) { return keyID, secretKey, "" }}, nil
 }
 
 const notKey = "%w: %s must be 1 to %d visible ASCII characters: no space, no line break"
@@ -50,11 +51,38 @@ func (c Credentials) Reveal() (keyID, secretKey string) {
 	if c.IsZero() {
 		return "", ""
 	}
-	return c.reveal()
+	keyID, secretKey, _ = c.reveal()
+	return keyID, secretKey
 }
 
 // IsZero says that these are no credentials at all.
 func (c Credentials) IsZero() bool { return c.reveal == nil }
+
+// At is the same keys, which say where they are kept: a secret's resource name, or a document's path.
+func (c Credentials) At(path string) Credentials {
+	if c.IsZero() {
+		return c
+	}
+	keyID, secretKey, _ := c.reveal()
+	return Credentials{reveal: func() (string, string, string) { return keyID, secretKey, path }}
+}
+
+// Path is where the keys are kept; "" if their vault does not say.
+func (c Credentials) Path() string {
+	if c.IsZero() {
+		return ""
+	}
+	_, _, path := c.reveal()
+	return path
+}
+
+// Same compares the keys, wherever they are kept, and takes the same time for any two.
+func (c Credentials) Same(d Credentials) bool {
+	keyID, secretKey := c.Reveal()
+	otherID, otherKey := d.Reveal()
+	sameID := subtle.ConstantTimeCompare([]byte(keyID), []byte(otherID))
+	return sameID&subtle.ConstantTimeCompare([]byte(secretKey), []byte(otherKey)) == 1
+}
 
 // Format hides the keys from every verb of package fmt, %#v and %d included.
 func (Credentials) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
@@ -91,8 +119,8 @@ const Latest = "latest"
 
 // Vault keeps the users' brokerage keys.
 type Vault interface {
-	// Credentials returns a user's keys and the version they came from. version "" means Latest. A Cache may answer with
-	// a higher version than the one named.
+	// Credentials returns a user's keys and the version they came from. version "" means Latest. The answer may be a
+	// higher version than the one named: a Cache remembers it, or the older one is not kept.
 	// ErrNotFound, ErrMalformed and ErrDenied are the user's trouble; any other error is the vault's.
 	Credentials(ctx context.Context, userID, version string) (Credentials, string, error)
 }

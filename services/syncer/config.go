@@ -10,7 +10,7 @@ import (
 
 // Config is what an operator can set. Every bound is the instance's: the fleet's is that times the number of instances.
 type Config struct {
-	Project  string        // the Google Cloud project, part of encrypted_key_path
+	Project  string        // the Google Cloud project, part of encrypted_key_path where the vault does not say it
 	Deadline time.Duration `env:"SYNCER_DEADLINE"` // for all broker calls of one sync, retries included; 1 s to 25 s
 	Band     int64         `env:"SYNCER_BAND"`     // basis points by which equity or buying power must move to be a material change
 

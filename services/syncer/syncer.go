@@ -217,52 +217,66 @@ func (s *Service) slot(ctx context.Context, req event.SyncRequest) (release func
 
 // sync is one way from the keys to the snapshot. partial is what was gone on without.
 func (s *Service) sync(ctx context.Context, req event.SyncRequest, t tick.Tick) (outcome Outcome, partial, err error) {
-	creds, version, err := s.credentials(ctx, req.UserID, req.KeyVersion)
+	used, err := s.credentials(ctx, req.UserID, req.KeyVersion)
 	if err != nil {
 		return "", nil, err
 	}
-	session, err := s.Broker.Open(broker.Env(req.BrokerEnv), creds)
+	session, err := s.Broker.Open(broker.Env(req.BrokerEnv), used.Credentials)
 	if err != nil {
 		return "", nil, event.Settle(err)
 	}
 	r := s.reader(req, session)
 	reading, err := r.account(ctx)
 	if broker.KindOf(err) == broker.Unauthorized {
-		s.Refused(req.UserID, version)
-		reading, version, err = s.withFreshKeys(ctx, req, r, version, err)
+		s.Refused(req.UserID, used.version)
+		reading, used, err = s.withFreshKeys(ctx, req, r, used, err)
 	}
 	if err != nil {
 		return "", nil, err
 	}
 	next := account.Snapshot{
 		UserID: req.UserID, Account: reading.Account, Raw: reading.Raw, ObservedAt: reading.ObservedAt, Tick: t,
-		KeyVersion: version, KeyPath: secret.Name(s.cfg.Project, req.UserID), TraceParent: req.TraceParent,
+		KeyVersion: used.version, KeyPath: s.keyPath(used, req.UserID), TraceParent: req.TraceParent,
 		SlotMinutes: req.SlotMinutes,
 	}
 	outcome, err = s.store(ctx, r, next, req.CadenceMinutes)
 	return outcome, r.detail, err
 }
 
-// withFreshKeys asks once more if the vault holds newer keys than those that were refused.
-func (s *Service) withFreshKeys(ctx context.Context, req event.SyncRequest, r *reader, version string, refused error) (account.Reading, string, error) {
-	creds, latest, err := s.credentials(ctx, req.UserID, secret.Latest)
-	if err != nil || latest == version {
-		return account.Reading{}, version, refused
+// keyPair is what the vault gave.
+type keyPair struct {
+	secret.Credentials
+	version string
+}
+
+// keyPath is where the vault says that the keys are; one that does not say it is Secret Manager's twin.
+func (s *Service) keyPath(k keyPair, userID string) string {
+	if path := k.Path(); path != "" {
+		return path
 	}
-	if r.session, err = s.Broker.Open(broker.Env(req.BrokerEnv), creds); err != nil {
-		return account.Reading{}, version, event.Settle(err)
+	return secret.Name(s.cfg.Project, userID)
+}
+
+// withFreshKeys asks once more if the vault holds newer keys than those that were refused.
+func (s *Service) withFreshKeys(ctx context.Context, req event.SyncRequest, r *reader, used keyPair, refused error) (account.Reading, keyPair, error) {
+	latest, err := s.credentials(ctx, req.UserID, secret.Latest)
+	if err != nil || latest.version == used.version {
+		return account.Reading{}, used, refused
+	}
+	if r.session, err = s.Broker.Open(broker.Env(req.BrokerEnv), latest.Credentials); err != nil {
+		return account.Reading{}, used, event.Settle(err)
 	}
 	reading, err := r.account(ctx)
 	return reading, latest, err
 }
 
-func (s *Service) credentials(ctx context.Context, userID, version string) (secret.Credentials, string, error) {
+func (s *Service) credentials(ctx context.Context, userID, version string) (keyPair, error) {
 	creds, version, err := s.Vault.Credentials(ctx, userID, version)
 	switch {
 	case health.CauseOf(err) != "":
-		return creds, "", fmt.Errorf("Could not retrieve Alpaca keys for user %s: %w", userID, err) //nolint:staticcheck // the predecessor's text
+		return keyPair{}, fmt.Errorf("Could not retrieve Alpaca keys for user %s: %w", userID, err) //nolint:staticcheck // the predecessor's text
 	case err != nil:
-		return creds, "", fmt.Errorf("vault: %w", err)
+		return keyPair{}, fmt.Errorf("vault: %w", err)
 	}
-	return creds, version, nil
+	return keyPair{creds, version}, nil
 }

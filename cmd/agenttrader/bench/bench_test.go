@@ -47,24 +47,27 @@ func TestMonthAndCost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := costOf("predecessor", prices, predecessorMonth(), false, 0)
+	before := costOf("predecessor", prices, predecessorMonth(), 0)
 	if math.Abs(before.APICalls-241.4) > 0.1 {
 		t.Errorf("predecessor: %.2f USD, want 241.4", before.APICalls)
 	}
 	if testing.Short() {
 		t.Skip("simulates days: left out with -short")
 	}
-	m, err := month(t.Context(), Scenario{"regular", 1, market.Regular, 0.05})
+	m, err := month(t.Context(), Scenario{"regular", 1, market.Regular, 0.05, true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if u := m.PerUser; u.Messages < 21*390 || u.Messages > 21*392 {
 		t.Errorf("%.0f requests a month, want one in each of 390 minutes and one after the close, on 21 days", u.Messages)
 	}
-	if u := m.PerUser; u.Reads > 700 || u.Writes > 3500 || u.Accesses > 250 {
+	if u := m.PerUser; u.Reads > 750 || u.Writes > 3500 || u.Accesses != 0 {
 		t.Errorf("per user and month: %+v", u)
 	}
-	if now := costOf("now", prices, m, true, 0.5); now.APICalls > 10 {
+	if calls := m.Fixed.KMS * ticksPerDay; calls < 64*4 || calls > 64*8 {
+		t.Errorf("%.0f calls of KMS a day; want one for each of 64 data keys and each of 6.5 hours", calls)
+	}
+	if now := costOf("now", prices, m, 0.5); now.APICalls > 10 {
 		t.Errorf("envelope keys in regular hours: %.2f USD of API calls, want 10 at most", now.APICalls)
 	}
 }

@@ -55,20 +55,20 @@ const (
 	ticksPerDay  = 24 * 60
 	daysPerMonth = 30
 	tradingDays  = 21
-	keyShards    = 64 // data keys, each unwrapped once an hour and instance
 )
 
 // costOf prices a month of 1,000 users. cpu is milliseconds a sync, measured.
-func costOf(name string, p Prices, m Month, envelope bool, cpu float64) Cost {
+func costOf(name string, p Prices, m Month, cpu float64) Cost {
 	n := float64(usersPriced)
 	ticks := float64(ticksPerDay * daysPerMonth)
 	u, f := m.PerUser, m.Fixed
 	c := Cost{Name: name, PerUser: u, FixedTick: f}
 	c.Store = (n*u.Reads+ticks*f.Reads)*p.FirestoreRead + (n*u.Writes+ticks*f.Writes)*p.FirestoreWrite
-	if envelope { // an access is a read of the user's ciphertext; the data keys are unwrapped once an hour
-		c.Keys = n*u.Accesses*p.FirestoreRead + keyShards*float64(24*daysPerMonth)*p.KMSOperation + p.KMSKeyVersionMonth
+	c.Keys = n*u.Accesses*p.SecretAccess + ticks*f.KMS*p.KMSOperation
+	if m.Envelope { // the ciphertexts are reads of the store
+		c.Keys += p.KMSKeyVersionMonth
 	} else {
-		c.Keys = n * (u.Accesses*p.SecretAccess + p.SecretVersionMonth)
+		c.Keys += n * p.SecretVersionMonth
 	}
 	c.APICalls = c.Store + c.Keys
 	bytes := n * u.Messages * (messageBytes + max(messageBytes, p.PubSubRequestBytes)) // published in batches, pushed one by one

@@ -11,9 +11,11 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/broker/sim"
 	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/envelope"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/tick"
@@ -28,6 +30,7 @@ type Ops struct {
 	Reads    float64 `json:"store_reads"`
 	Writes   float64 `json:"store_writes"`
 	Accesses float64 `json:"secret_accesses"` // of all instances together
+	KMS      float64 `json:"kms_calls"`       // the same
 	Calls    float64 `json:"broker_calls"`
 	Messages float64 `json:"messages"` // sync requests
 	Events   float64 `json:"requests"` // to the services: messages and change events
@@ -35,15 +38,16 @@ type Ops struct {
 
 // combine is f of each of both.
 func combine(a, b Ops, f func(a, b float64) float64) Ops {
-	return Ops{f(a.Reads, b.Reads), f(a.Writes, b.Writes), f(a.Accesses, b.Accesses), f(a.Calls, b.Calls), f(a.Messages, b.Messages), f(a.Events, b.Events)}
+	return Ops{f(a.Reads, b.Reads), f(a.Writes, b.Writes), f(a.Accesses, b.Accesses), f(a.KMS, b.KMS), f(a.Calls, b.Calls), f(a.Messages, b.Messages), f(a.Events, b.Events)}
 }
 
 // Month is what 30 days take: by user, and by tick whoever is there.
 type Month struct {
-	Name    string `json:"name"`
-	Syncers int    `json:"syncers"`
-	PerUser Ops    `json:"per_user"`
-	Fixed   Ops    `json:"per_tick"`
+	Name     string `json:"name"`
+	Syncers  int    `json:"syncers"`
+	Envelope bool   `json:"envelope"`
+	PerUser  Ops    `json:"per_user"`
+	Fixed    Ops    `json:"per_tick"`
 }
 
 // Scenario is a day to simulate.
@@ -52,6 +56,7 @@ type Scenario struct {
 	Syncers  int
 	Hours    market.Hours
 	Material float64 // share of the account reads that find a material change
+	Envelope bool    // keys in envelopes, not in Secret Manager
 }
 
 // month simulates a Tuesday minute by minute, on a fast clock, with two numbers of users: what grows with them is each
@@ -70,11 +75,17 @@ func month(ctx context.Context, s Scenario) (Month, error) {
 	if s.Hours != market.Always {
 		days = tradingDays
 	}
-	m := Month{Name: s.Name, Syncers: s.Syncers}
+	m := Month{Name: s.Name, Syncers: s.Syncers, Envelope: s.Envelope}
 	m.PerUser = combine(a, b, func(a, b float64) float64 { return (b - a) / (many - few) * days })
 	m.Fixed = combine(a, b, func(a, b float64) float64 { return max(0, (a*many-b*few)/(many-few)) / ticksPerDay })
+	// Data keys are nobody's own: the world has one, a fleet all. Each call of KMS goes with a read of the data key.
+	m.PerUser.KMS, m.Fixed.KMS = 0, dataKeys()*b.KMS/ticksPerDay
+	m.Fixed.Reads += (dataKeys() - 1) * b.KMS / ticksPerDay
 	return m, nil
 }
+
+// dataKeys are a fleet's.
+func dataKeys() float64 { return float64(envelope.DefaultConfig().Shards) }
 
 // day counts from the second day on: the first fills the caches.
 func day(ctx context.Context, s Scenario, users int) (Ops, error) {
@@ -122,9 +133,25 @@ func newWorld(ctx context.Context, s Scenario, users int) (*world, error) {
 	if w.alp, err = alpaca.New(alpaca.Config{PaperURL: server.URL(), LiveURL: server.URL(), Transport: &counting{pool, &w.calls}, Now: w.clock.Now}); err != nil {
 		return nil, err
 	}
+	if s.Envelope {
+		if w.kms, err = mem.NewKMS(mem.KMSKey); err != nil {
+			return nil, err
+		}
+	}
+	keeper, err := w.keeper()
+	if err != nil {
+		return nil, err
+	}
 	for i := range users {
+		const version = "1"
 		uid := userID(i)
-		version := w.vault.Add(uid, fmt.Appendf(nil, `{"key_id": "PKDAY%d", "secret_key": "s%d"}`, i, i))
+		creds, err := secret.NewCredentials(fmt.Sprintf("PKDAY%d", i), fmt.Sprintf("s%d", i))
+		if err != nil {
+			return nil, err
+		}
+		if err := keeper.Put(ctx, uid, creds, version); err != nil {
+			return nil, err
+		}
 		if err := w.store.PutUser(ctx, user.User{ID: uid, Status: user.Active, CadenceMinutes: 1, BrokerEnv: "paper", KeyVersion: version, SyncHours: s.Hours}); err != nil {
 			return nil, err
 		}
@@ -133,8 +160,22 @@ func newWorld(ctx context.Context, s Scenario, users int) (*world, error) {
 	return w, w.start(ctx, s)
 }
 
+// keeper is where the keys are, for one instance.
+func (r *rig) keeper() (secret.Keeper, error) {
+	if r.kms == nil {
+		return r.vault, nil
+	}
+	cfg := envelope.DefaultConfig()
+	cfg.Shards, cfg.Now = 1, r.clock.Now // with few users, each would have a data key of its own
+	return envelope.New(r.db, r.kms, cfg)
+}
+
 func (w *world) start(ctx context.Context, s Scenario) error {
-	creds, _, err := w.vault.Credentials(ctx, userID(0), "")
+	keeper, err := w.keeper()
+	if err != nil {
+		return err
+	}
+	creds, _, err := keeper.Credentials(ctx, userID(0), "")
 	if err != nil {
 		return err
 	}
@@ -222,8 +263,12 @@ func (w *world) tell(ctx context.Context) error {
 
 func (w *world) ops() Ops {
 	reads, writes := w.db.Counts()
-	return Ops{
+	ops := Ops{
 		Reads: float64(reads), Writes: float64(writes), Accesses: float64(w.vault.Accesses()), Calls: float64(w.calls.Load()),
 		Messages: w.messages, Events: w.events,
 	}
+	if w.kms != nil {
+		ops.KMS = float64(w.kms.Calls())
+	}
+	return ops
 }

@@ -43,6 +43,7 @@ type rig struct {
 	db    *mem.DB
 	store *store.Store
 	vault *mem.Vault
+	kms   *mem.KMS // nil: the keys are in the vault
 	calls atomic.Int64
 	alp   *alpaca.Broker
 
@@ -123,7 +124,11 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 func (r *rig) syncer(observe func(context.Context, syncer.Result)) (*syncer.Service, error) {
 	cfg := syncer.DefaultConfig(project)
 	cfg.Concurrency, cfg.EgressBudget, cfg.Remembered = inFlight, 1e6, max(20_000, 2*r.spec.Users)
-	vault, refused, err := cfg.Vault(r.vault, r.clock.Now)
+	keeper, err := r.keeper()
+	if err != nil {
+		return nil, err
+	}
+	vault, refused, err := cfg.Vault(keeper, r.clock.Now)
 	if err != nil {
 		return nil, err
 	}

@@ -197,10 +197,14 @@ func (m measuring) one(ctx context.Context, design string, users, ticks int) (Re
 func (m measuring) months(ctx context.Context) ([]Month, error) {
 	var list []Month
 	for _, s := range []Scenario{
-		{"idle, round the clock, 1 syncer", 1, market.Always, 0},
-		{"idle, round the clock, 4 syncers", 4, market.Always, 0},
-		{"5% material, regular hours, 1 syncer", 1, market.Regular, 0.05},
-		{"5% material, regular hours, 4 syncers", 4, market.Regular, 0.05},
+		{"idle, round the clock, 1 syncer, Secret Manager", 1, market.Always, 0, false},
+		{"idle, round the clock, 1 syncer, envelope keys", 1, market.Always, 0, true},
+		{"idle, round the clock, 4 syncers, Secret Manager", 4, market.Always, 0, false},
+		{"idle, round the clock, 4 syncers, envelope keys", 4, market.Always, 0, true},
+		{"5% material, regular hours, 1 syncer, Secret Manager", 1, market.Regular, 0.05, false},
+		{"5% material, regular hours, 1 syncer, envelope keys", 1, market.Regular, 0.05, true},
+		{"5% material, regular hours, 4 syncers, Secret Manager", 4, market.Regular, 0.05, false},
+		{"5% material, regular hours, 4 syncers, envelope keys", 4, market.Regular, 0.05, true},
 	} {
 		_, _ = fmt.Fprintf(m.out, "a day: %s\n", s.Name)
 		one, err := month(ctx, s)
@@ -217,9 +221,9 @@ func (r Report) costs() []Cost {
 	if i := slices.IndexFunc(r.Designs, func(d Result) bool { return d.Design == Pipeline }); i >= 0 {
 		cpu = r.Designs[i].CPUPerSync
 	}
-	list := []Cost{costOf("predecessor, API calls alone", r.Prices, predecessorMonth(), false, 0)}
+	list := []Cost{costOf("predecessor, API calls alone", r.Prices, predecessorMonth(), 0)}
 	for _, m := range r.Months {
-		list = append(list, costOf(m.Name+", Secret Manager", r.Prices, m, false, cpu), costOf(m.Name+", envelope keys", r.Prices, m, true, cpu))
+		list = append(list, costOf(m.Name, r.Prices, m, cpu))
 	}
 	return list
 }

@@ -29,11 +29,11 @@ func (r Report) Table(w io.Writer) error {
 			f.Users, f.UsersPerSecond, f.TickSeconds, f.ReadsPerTick, f.WritesPerTick, f.CPUPerSync, f.AllocsPerSync, f.PeakMB, f.BytesPerMessage)
 	}
 	if len(r.Months) > 0 {
-		p("\nper user and month\treads\twrites\taccesses\tbroker calls\tsync requests\tall requests")
-		p("predecessor\t43200\t43200\t43200\t43200\t\t")
+		p("\nper user and month\treads\twrites\taccesses\tKMS calls of all\tbroker calls\tsync requests\tall requests")
+		p("predecessor\t43200\t43200\t43200\t0\t43200\t\t")
 		for _, m := range r.Months {
 			u := m.PerUser
-			p("%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f", m.Name, u.Reads, u.Writes, u.Accesses, u.Calls, u.Messages, u.Events)
+			p("%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f", m.Name, u.Reads, u.Writes, u.Accesses, m.Fixed.KMS*ticksPerDay*daysPerMonth, u.Calls, u.Messages, u.Events)
 		}
 		p("\nUSD per 1,000 users and month (%s, %s)\tAPI calls\tmessages\tcompute\tegress\tall", r.Prices.Region, r.Prices.ReadOn)
 		for _, c := range r.Costs {

@@ -7,16 +7,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/deadletter"
 )
-
-// barFrom is how many letters are worth a bar.
-const barFrom = 20
 
 // dropAtOnce is how many letters are acknowledged in one call.
 const dropAtOnce = 500
@@ -62,7 +58,7 @@ Exit status 1: a replay failed, a letter named by its id was not replayed, or no
 func (a *cli) replay(c *cobra.Command, d *desk, letters []deadletter.Letter, changes string, dry, named bool) error {
 	ctx := c.Context()
 	if len(letters) == 0 {
-		note(c, "no letter fits (%s)", escape(d.where, shownCell))
+		note(c, "no letter fits (%s)", tty.Escape(d.where, shownCell))
 		return nil
 	}
 	r := &deadletter.Replayer{Box: d.box, Now: d.now, DryRun: dry}
@@ -76,16 +72,16 @@ func (a *cli) replay(c *cobra.Command, d *desk, letters []deadletter.Letter, cha
 		return err
 	}
 	t := tally{rows: [][]string{{"ID", "TYPE", "USER", "RESULT", "WHY"}}}
-	bar := a.bar(c.ErrOrStderr(), len(letters), "replaying")
+	bar := tty.Bar(c.ErrOrStderr(), a.terminal(c.ErrOrStderr()), len(letters), "replaying")
 	stopped := r.Run(ctx, deadletter.Plan(letters, d.now(), changes != ""), func(o deadletter.Outcome) {
 		t.add(o)
 		_ = bar.Add(1)
 	})
 	_ = bar.Clear()
 	if len(t.rows) > 1 {
-		err = table(c.OutOrStdout(), a.width(c.OutOrStdout()), t.rows)
+		err = tty.Table(c.OutOrStdout(), a.width(c.OutOrStdout()), t.rows)
 	}
-	note(c, "%s%s (%s)", map[bool]string{true: "dry run, nothing was done: "}[dry], t.String(), escape(d.where, shownCell))
+	note(c, "%s%s (%s)", map[bool]string{true: "dry run, nothing was done: "}[dry], t.String(), tty.Escape(d.where, shownCell))
 	switch {
 	case err != nil || stopped != nil:
 		return errors.Join(err, stopped)
@@ -121,7 +117,7 @@ func (t *tally) add(o deadletter.Outcome) {
 	default:
 		t.asWere++
 	}
-	t.rows = append(t.rows, []string{escape(o.Letter.ID, shownCell), o.Letter.Kind, dash(o.Letter.UserID), result, escape(why, shownCell)})
+	t.rows = append(t.rows, []string{tty.Escape(o.Letter.ID, shownCell), o.Letter.Kind, dash(o.Letter.UserID), result, tty.Escape(why, shownCell)})
 }
 
 func (t *tally) String() string {
@@ -147,18 +143,18 @@ func (a *cli) dropCommand() *cobra.Command {
 			}
 			return a.review(c, &p, func(d *desk, letters []deadletter.Letter) error {
 				if len(letters) == 0 {
-					note(c, "no letter fits (%s)", escape(d.where, shownCell))
+					note(c, "no letter fits (%s)", tty.Escape(d.where, shownCell))
 					return nil
 				}
 				if err := a.table(c, d, letters); err != nil {
 					return err
 				}
 				if dry {
-					note(c, "dry run, nothing was done: %s would be dropped (%s)", counted(len(letters)), escape(d.where, shownCell))
+					note(c, "dry run, nothing was done: %s would be dropped (%s)", counted(len(letters)), tty.Escape(d.where, shownCell))
 					return nil
 				}
 				if !yes {
-					ok, err := confirm(c.Context(), c.InOrStdin(), c.ErrOrStderr(), fmt.Sprintf("Drop %s for good (%s)?", counted(len(letters)), escape(d.where, shownCell)))
+					ok, err := confirm(c.Context(), c.InOrStdin(), c.ErrOrStderr(), fmt.Sprintf("Drop %s for good (%s)?", counted(len(letters)), tty.Escape(d.where, shownCell)))
 					if err != nil || !ok {
 						return errors.Join(err, errors.New("nothing was dropped"))
 					}
@@ -176,7 +172,7 @@ func (a *cli) dropCommand() *cobra.Command {
 }
 
 func (a *cli) drop(c *cobra.Command, d *desk, letters []deadletter.Letter) error {
-	bar := a.bar(c.ErrOrStderr(), len(letters), "dropping")
+	bar := tty.Bar(c.ErrOrStderr(), a.terminal(c.ErrOrStderr()), len(letters), "dropping")
 	defer func() { _ = bar.Clear() }()
 	for done := 0; done < len(letters); {
 		part := letters[done:min(done+dropAtOnce, len(letters))]
@@ -190,7 +186,7 @@ func (a *cli) drop(c *cobra.Command, d *desk, letters []deadletter.Letter) error
 		done += len(part)
 		_ = bar.Add(len(part))
 	}
-	note(c, "%s dropped (%s)", counted(len(letters)), escape(d.where, shownCell))
+	note(c, "%s dropped (%s)", counted(len(letters)), tty.Escape(d.where, shownCell))
 	return nil
 }
 
@@ -210,12 +206,4 @@ func confirm(ctx context.Context, in io.Reader, out io.Writer, question string) 
 	case s := <-answers:
 		return s == "y" || s == "yes", nil
 	}
-}
-
-// bar is seen on a terminal only, and not for a few letters; -1 is for an unknown number. Clear takes it away.
-func (a *cli) bar(w io.Writer, total int, what string) *progressbar.ProgressBar {
-	visible := a.terminal(w) && (total < 0 || total >= barFrom)
-	return progressbar.NewOptions(total, progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(visible),
-		progressbar.OptionSetDescription(what), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionUseANSICodes(true),
-		progressbar.OptionThrottle(50*time.Millisecond), progressbar.OptionSetSpinnerChangeInterval(0)) // else a goroutine goes on writing after the end
 }

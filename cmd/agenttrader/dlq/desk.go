@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"strings"
 	"time"
 
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/deadletter"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/serve"
@@ -54,7 +54,7 @@ func (c *config) Validate() error {
 // openCloud opens the project's desk, or that of the emulators which the environment names.
 func openCloud(ctx context.Context, project string) (*desk, error) {
 	cfg, topics, cloud := config{Subscription: "dead-letters-review"}, gcp.DefaultTopics(), gcp.Config{}
-	if err := serve.ReadEnv(environ(os.Environ(), project), &cfg, &topics, &cloud); err != nil {
+	if err := serve.ReadEnv(tty.Environ(os.Environ(), project), &cfg, &topics, &cloud); err != nil {
 		return nil, err
 	}
 	pubsub, firestore := os.Getenv("PUBSUB_EMULATOR_HOST"), os.Getenv("FIRESTORE_EMULATOR_HOST")
@@ -81,18 +81,4 @@ func openCloud(ctx context.Context, project string) (*desk, error) {
 		},
 		topic: func(ctx context.Context, name string) (deadletter.Sender, error) { return c.Publisher(ctx, name) },
 	}, nil
-}
-
-// environ is the environment with the project that was named by hand.
-func environ(env []string, project string) []string {
-	if project == "" {
-		return env
-	}
-	kept := make([]string, 0, len(env)+1)
-	for _, v := range env {
-		if !strings.HasPrefix(v, "GCP_PROJECT=") && !strings.HasPrefix(v, "GCLOUD_PROJECT=") {
-			kept = append(kept, v)
-		}
-	}
-	return append(kept, "GCP_PROJECT="+project)
 }

@@ -14,11 +14,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/deadletter"
 )
 
 // Command is `agenttrader dlq`.
-func Command() *cobra.Command { return command(openCloud, isTerminal) }
+func Command() *cobra.Command { return command(openCloud, tty.IsTerminal) }
 
 // cli is what the subcommands share.
 type cli struct {
@@ -104,7 +105,7 @@ func (a *cli) review(c *cobra.Command, p *picking, work func(d *desk, letters []
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	bar := a.bar(c.ErrOrStderr(), -1, "reading letters")
+	bar := tty.Bar(c.ErrOrStderr(), a.terminal(c.ErrOrStderr()), -1, "reading letters")
 	letters, more, err := deadletter.Scan(ctx, d.box, func(n int) { _ = bar.Set(n) })
 	_ = bar.Clear()
 	if err != nil {
@@ -122,7 +123,7 @@ func (a *cli) review(c *cobra.Command, p *picking, work func(d *desk, letters []
 	}
 	err = interrupted(ctx, work(d, letters))
 	if len(missing) > 0 {
-		err = errors.Join(err, fmt.Errorf("no letter has the id %s: 'agenttrader dlq list' shows the ids; what another review holds comes back within a minute of its end", escape(strings.Join(missing, ", "), 500)))
+		err = errors.Join(err, fmt.Errorf("no letter has the id %s: 'agenttrader dlq list' shows the ids; what another review holds comes back within a minute of its end", tty.Escape(strings.Join(missing, ", "), 500)))
 	}
 	return err
 }
@@ -137,11 +138,6 @@ func interrupted(ctx context.Context, err error) error {
 // note says something on standard error.
 func note(c *cobra.Command, format string, args ...any) {
 	_, _ = fmt.Fprintf(c.ErrOrStderr(), format+"\n", args...)
-}
-
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // width is a terminal's, 0 for anything else.

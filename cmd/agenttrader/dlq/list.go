@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/deadletter"
 )
 
@@ -40,20 +41,20 @@ func (a *cli) listCommand() *cobra.Command {
 			return a.review(c, &p, func(d *desk, letters []deadletter.Letter) error {
 				if asJSON {
 					for _, l := range letters {
-						if err := encode(c.OutOrStdout(), lineOf(l, false)); err != nil {
+						if err := tty.Encode(c.OutOrStdout(), lineOf(l, false)); err != nil {
 							return err
 						}
 					}
 					return nil
 				}
 				if len(letters) == 0 {
-					note(c, "no letters (%s)", escape(d.where, shownCell))
+					note(c, "no letters (%s)", tty.Escape(d.where, shownCell))
 					return nil
 				}
 				if err := a.table(c, d, letters); err != nil {
 					return err
 				}
-				note(c, "%s (%s)", counted(len(letters)), escape(d.where, shownCell))
+				note(c, "%s (%s)", counted(len(letters)), tty.Escape(d.where, shownCell))
 				return nil
 			})
 		},
@@ -67,10 +68,10 @@ func (a *cli) table(c *cobra.Command, d *desk, letters []deadletter.Letter) erro
 	rows := [][]string{{"ID", "AGE", "CLASS", "TYPE", "USER", "REASON"}}
 	for _, l := range letters {
 		rows = append(rows, []string{
-			escape(l.ID, shownCell), ago(l.Age(d.now())), escape(l.Class, 20), l.Kind, dash(l.UserID), escape(l.Reason, shownCell),
+			tty.Escape(l.ID, shownCell), ago(l.Age(d.now())), tty.Escape(l.Class, 20), l.Kind, dash(l.UserID), tty.Escape(l.Reason, shownCell),
 		})
 	}
-	return table(c.OutOrStdout(), a.width(c.OutOrStdout()), rows)
+	return tty.Table(c.OutOrStdout(), a.width(c.OutOrStdout()), rows)
 }
 
 func (a *cli) showCommand() *cobra.Command {
@@ -89,7 +90,7 @@ func (a *cli) showCommand() *cobra.Command {
 					var err error
 					switch {
 					case asJSON:
-						err = encode(c.OutOrStdout(), lineOf(l, true))
+						err = tty.Encode(c.OutOrStdout(), lineOf(l, true))
 					case i > 0:
 						_, err = fmt.Fprintf(c.OutOrStdout(), "\n%s", describe(l, d.now()))
 					default:
@@ -112,7 +113,7 @@ func describe(l deadletter.Letter, now time.Time) string {
 	var b strings.Builder
 	say := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "%-13s %s\n", name, escape(value, shownText))
+			fmt.Fprintf(&b, "%-13s %s\n", name, tty.Escape(value, shownText))
 		}
 	}
 	say("letter", l.ID)
@@ -137,13 +138,13 @@ func describe(l deadletter.Letter, now time.Time) string {
 		if i == 0 {
 			b.WriteString("attributes\n")
 		}
-		fmt.Fprintf(&b, "  %s: %s\n", escape(k, shownCell), escape(attributes[k], shownText))
+		fmt.Fprintf(&b, "  %s: %s\n", tty.Escape(k, shownCell), tty.Escape(attributes[k], shownText))
 	}
 	fmt.Fprintf(&b, "data          %d bytes\n", len(l.Data))
 	shown := shownData
 	if utf8.Valid(l.Data) {
 		for line := range strings.SplitSeq(strings.TrimSuffix(string(l.Data[:min(len(l.Data), shown)]), "\n"), "\n") {
-			fmt.Fprintf(&b, "  %s\n", escape(line, shownData))
+			fmt.Fprintf(&b, "  %s\n", tty.Escape(line, shownData))
 		}
 	} else {
 		shown = shownBytes

@@ -73,7 +73,11 @@ func (p *platform) timetable(b *alpaca.Broker) (*market.Timetable, error) {
 func (p *platform) listenSyncer(ctx context.Context, b broker.Broker) (url string, err error) {
 	instance := func() (event.Handler, error) {
 		cfg := p.syncerConfig()
-		vault, refused, err := cfg.Vault(p.vault, p.now)
+		keeper, err := p.keeper()
+		if err != nil {
+			return nil, err
+		}
+		vault, refused, err := cfg.Vault(keeper, p.now)
 		if err != nil {
 			return nil, err
 		}

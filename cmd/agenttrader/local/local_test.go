@@ -13,6 +13,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/local"
 	"github.com/agenttrader/agenttrader/pkg/broker/sim"
+	"github.com/agenttrader/agenttrader/pkg/gcp"
 )
 
 func options() local.Options {
@@ -53,6 +54,16 @@ func TestFaultyUsersStayAlone(t *testing.T) {
 	}
 }
 
+// With keys in envelopes everything else is the same, and KMS is asked once for each data key.
+func TestEnvelopeCustody(t *testing.T) {
+	o := options()
+	o.Custody = gcp.Envelope
+	r := run(t, o)
+	if r.Synced == 0 || r.Synced+r.Dropped != r.Published || r.Signals == 0 || r.Ops.SecretAccesses != 0 || r.Ops.KMSCalls < 10 || r.Ops.KMSCalls > 40 {
+		t.Errorf("report = %+v, want every request done or dropped, no access to a secret, and at most one call of KMS a user", r)
+	}
+}
+
 // A server that is not ours, and users of one's own.
 func TestAnotherServer(t *testing.T) {
 	var keys []string
@@ -88,6 +99,7 @@ func TestOptions(t *testing.T) {
 		"--ticks is -1":      func(o *local.Options) { o.Ticks = -1 },
 		"--interval is":      func(o *local.Options) { o.Interval = 0 },
 		"--strategy is":      func(o *local.Options) { o.Strategy = "moon" },
+		"--custody is":       func(o *local.Options) { o.Custody = "moon" },
 		"--duplicate is 2":   func(o *local.Options) { o.Duplicate = 2 },
 		"by https only":      func(o *local.Options) { o.AlpacaURL = "http://paper.example.com" },
 		"--users-file":       func(o *local.Options) { o.AlpacaURL = "https://paper.example.com" },

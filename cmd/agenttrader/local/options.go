@@ -14,6 +14,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/broker/sim"
+	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/gcp/emulator"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
@@ -35,6 +36,7 @@ type Options struct {
 	UsersFile string
 	Seed      uint64
 	Firestore string             // Memory or Emulator; "" is Memory
+	Custody   string             // of the users' keys: gcp.SecretManager or gcp.Envelope; "" is the former
 	Emulator  *emulator.Emulator // nil: one that ends with the run
 	Binaries  string             // a folder with the services' binaries: each runs as a process, in real time; "": all in this one
 	Logs      io.Writer          // of the processes
@@ -60,6 +62,9 @@ func (o Options) Validate() error {
 	}
 	if o.Firestore != "" && o.Firestore != Memory && o.Firestore != Emulator {
 		errs = append(errs, fmt.Errorf("--firestore is %q: want %s or %s", o.Firestore, Memory, Emulator))
+	}
+	if o.Custody != "" && o.Custody != gcp.SecretManager && o.Custody != gcp.Envelope {
+		errs = append(errs, fmt.Errorf("--custody is %q: want %s or %s", o.Custody, gcp.SecretManager, gcp.Envelope))
 	}
 	if o.Duplicate < 0 || o.Duplicate > 1 {
 		errs = append(errs, fmt.Errorf("--duplicate is %g: want 0%% to 100%%", o.Duplicate))

@@ -41,6 +41,7 @@ type platform struct {
 	db     database
 	store  *store.Store
 	vault  *mem.Vault
+	kms    *mem.KMS // nil: the keys are in Secret Manager
 	pubsub *mem.PubSub
 	feed   feed
 	ticks  event.Publisher
@@ -52,6 +53,7 @@ type platform struct {
 	processes     []*process // the services, if they don't run in this one
 
 	seedReads, seedWrites int64 // of the database, before the first tick
+	seedKMS               int64
 
 	closers   []func() // last opened, first closed
 	databases int      // how many of the closers are the database's
@@ -79,6 +81,11 @@ func start(ctx context.Context, opts Options, log *slog.Logger) (_ *platform, er
 		p.now, p.step = clock.Now, clock.Step
 	}
 	p.vault = mem.NewVault()
+	if opts.Custody == gcp.Envelope {
+		if p.kms, err = mem.NewKMS(mem.KMSKey); err != nil {
+			return nil, err
+		}
+	}
 	for _, step := range []func(context.Context) error{p.openDatabase, p.openBroker, p.openPubSub, p.seed, p.serve} {
 		if err := step(ctx); err != nil {
 			return nil, err

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/agenttrader/agenttrader/pkg/mem"
 )
 
 // asProcesses starts the three binaries. They find everything by their environment, as in the cloud.
@@ -14,24 +12,22 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 	if !ok {
 		return at, errors.New("services as processes need --firestore=emulator: they can't share this process's memory")
 	}
-	secrets, err := mem.ServeSecrets(ctx, "127.0.0.1:0", Project, p.vault)
+	custody, err := p.custodyEnv(ctx)
 	if err != nil {
 		return at, err
 	}
-	p.onClose(secrets.Close)
 	if err := p.openReview(ctx); err != nil {
 		return at, err
 	}
-	env := []string{
-		"GCP_PROJECT=" + Project,
-		"FIRESTORE_EMULATOR_HOST=" + db.emulator.Addr(),
-		"PUBSUB_EMULATOR_HOST=" + p.pubsub.Addr(),
-		"SECRET_MANAGER_ENDPOINT=" + secrets.Addr(),
-		"SYNC_TICKS_TOPIC=" + topicTicks, "SYNC_REQUESTS_TOPIC=" + topicRequests, "DEAD_LETTERS_TOPIC=" + topicDead,
-		"ALPACA_PAPER_URL=" + p.trading, "ALPACA_LIVE_URL=" + p.trading, "ALPACA_DATA_URL=" + p.data,
-		"MARKET_DATA_USER=" + p.accounts[0].userID,
-		"LOG_LEVEL=" + p.opts.LogLevel.String(), "LOG_FORMAT=json",
-	}
+	env := append(custody,
+		"GCP_PROJECT="+Project,
+		"FIRESTORE_EMULATOR_HOST="+db.emulator.Addr(),
+		"PUBSUB_EMULATOR_HOST="+p.pubsub.Addr(),
+		"SYNC_TICKS_TOPIC="+topicTicks, "SYNC_REQUESTS_TOPIC="+topicRequests, "DEAD_LETTERS_TOPIC="+topicDead,
+		"ALPACA_PAPER_URL="+p.trading, "ALPACA_LIVE_URL="+p.trading, "ALPACA_DATA_URL="+p.data,
+		"MARKET_DATA_USER="+p.accounts[0].userID,
+		"LOG_LEVEL="+p.opts.LogLevel.String(), "LOG_FORMAT=json",
+	)
 	urls := map[string]*string{"fanout": &at.fanout, "syncer": &at.syncer, "signaler": &at.signaler}
 	for _, name := range []string{"fanout", "syncer", "signaler"} {
 		s, err := startProcess(ctx, name, p.opts.Binaries, env, p.opts.Logs, p.log)

@@ -48,6 +48,7 @@ type Ops struct {
 	StoreReads        int64 `json:"store_reads,omitempty"` // absent where processes of their own do it
 	StoreWrites       int64 `json:"store_writes,omitempty"`
 	SecretAccesses    int64 `json:"secret_accesses"`
+	KMSCalls          int64 `json:"kms_calls"`
 	BrokerCalls       int64 `json:"broker_calls"`
 	MessagesPublished int64 `json:"messages_published"`
 	PushRequests      int64 `json:"push_requests"`
@@ -73,7 +74,7 @@ func (p *platform) report(ticks int, began time.Time) Report {
 		Published: total.Published, Synced: total.Synced, Unchanged: total.Unchanged, Failed: total.Failed, Dropped: total.Dropped,
 		DeadLettered: p.meter.buried,
 		Ops: Ops{
-			StoreReads: reads - p.seedReads, StoreWrites: writes - p.seedWrites, SecretAccesses: p.vault.Accesses(), BrokerCalls: p.calls.Load(),
+			StoreReads: reads - p.seedReads, StoreWrites: writes - p.seedWrites, SecretAccesses: p.vault.Accesses(), KMSCalls: p.kmsCalls() - p.seedKMS, BrokerCalls: p.calls.Load(),
 			MessagesPublished: int64(ticks+total.Published) + p.meter.buried, PushRequests: p.pubsub.Attempts() + p.feed.Attempts(),
 		},
 		WallS: round(time.Since(began).Seconds()),
@@ -140,7 +141,7 @@ func (r Report) Table(w io.Writer) error {
 		{"tick to signal", fmt.Sprintf("p50 %.0f ms", r.TickToSignal.P50), fmt.Sprintf("p99 %.0f ms, max %.0f ms", r.TickToSignal.P99, r.TickToSignal.Max)},
 		{"users a second", r.UsersPerSecond, "while ticks were being worked on"},
 		{"store", fmt.Sprintf("%d reads", r.Ops.StoreReads), fmt.Sprintf("%d writes", r.Ops.StoreWrites)},
-		{"vault, broker", fmt.Sprintf("%d accesses", r.Ops.SecretAccesses), fmt.Sprintf("%d broker calls", r.Ops.BrokerCalls)},
+		{"vault, broker", fmt.Sprintf("%d accesses, %d KMS calls", r.Ops.SecretAccesses, r.Ops.KMSCalls), fmt.Sprintf("%d broker calls", r.Ops.BrokerCalls)},
 		{"wall, CPU, memory", fmt.Sprintf("%.1f s", r.WallS), fmt.Sprintf("%.1f s, %.0f MB at most", r.CPUS, r.PeakRSSMB)},
 	} {
 		if row.name == "store" && r.Ops.StoreReads == 0 {

@@ -2,11 +2,11 @@ package local
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
@@ -24,23 +24,26 @@ func params() map[string]map[string]any {
 
 // seed puts the users, their keys and their strategies where onboarding would.
 func (p *platform) seed(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(16)
-	for _, a := range p.accounts {
-		g.Go(func() error { return p.onboard(ctx, a) })
-	}
-	err := g.Wait()
-	p.seedReads, p.seedWrites = p.db.Counts()
-	return err
-}
-
-func (p *platform) onboard(ctx context.Context, a account) error {
-	keyID, secretKey := a.creds.Reveal()
-	payload, err := json.Marshal(map[string]string{"key_id": keyID, "secret_key": secretKey})
+	keeper, err := p.keeper()
 	if err != nil {
 		return err
 	}
-	version := p.vault.Add(a.userID, payload)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for _, a := range p.accounts {
+		g.Go(func() error { return p.onboard(ctx, keeper, a) })
+	}
+	err = g.Wait()
+	p.seedReads, p.seedWrites = p.db.Counts()
+	p.seedKMS = p.kmsCalls()
+	return err
+}
+
+func (p *platform) onboard(ctx context.Context, keeper secret.Keeper, a account) error {
+	const version = "1"
+	if err := keeper.Put(ctx, a.userID, a.creds, version); err != nil {
+		return fmt.Errorf("seed keys of user %s: %w", a.userID, err)
+	}
 	u := user.User{ID: a.userID, Status: user.Active, CadenceMinutes: 1, BrokerEnv: "paper", KeyVersion: version}
 	if err := p.store.PutUser(ctx, u); err != nil {
 		return fmt.Errorf("seed user %s: %w", a.userID, err)

@@ -1,4 +1,5 @@
-package dlq
+// Package tty is what the commands that talk to people share: text that is fit to be shown, tables, a bar.
+package tty
 
 import (
 	"bytes"
@@ -14,9 +15,9 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// escape makes a stranger's text fit to be shown: what could steer a terminal, or reorder a line, is written as Go
+// Escape makes a stranger's text fit to be shown: what could steer a terminal, or reorder a line, is written as Go
 // writes it in a string. It is cut to n bytes before.
-func escape(s string, n int) string {
+func Escape(s string, n int) string {
 	cut := len(s) > n
 	if cut {
 		for n > 0 && !utf8.RuneStart(s[n]) {
@@ -41,8 +42,8 @@ func escape(s string, n int) string {
 	return b.String()
 }
 
-// encode writes a line of JSON in which nothing can steer a terminal.
-func encode(w io.Writer, v any) error {
+// Encode writes a line of JSON in which nothing can steer a terminal.
+func Encode(w io.Writer, v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -65,8 +66,8 @@ func encode(w io.Writer, v any) error {
 	return err
 }
 
-// table writes rows in columns; the last one gets what is left of the width (0: all it needs). Cells are escaped already.
-func table(w io.Writer, width int, rows [][]string) error {
+// Table writes rows in columns; the last one gets what is left of the width (0: all it needs). Cells are escaped already.
+func Table(w io.Writer, width int, rows [][]string) error {
 	const gap, least = 2, 16
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {

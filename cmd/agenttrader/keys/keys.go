@@ -1,0 +1,101 @@
+// Package keys is `agenttrader keys`: it moves the users' brokerage keys from one custody to the other.
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
+	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/secret"
+	"github.com/agenttrader/agenttrader/pkg/serve"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/user"
+)
+
+// Command is `agenttrader keys`.
+func Command() *cobra.Command { return command(openCloud, tty.IsTerminal) }
+
+// cli is what the subcommands share.
+type cli struct {
+	open     func(ctx context.Context, project string, o options) (*desk, error)
+	terminal func(stream any) bool
+	project  string
+}
+
+func command(open func(context.Context, string, options) (*desk, error), terminal func(any) bool) *cobra.Command {
+	app := &cli{open: open, terminal: terminal}
+	c := &cobra.Command{
+		Use:   "keys",
+		Short: "Look after the users' brokerage keys: migrate",
+		Long: `The users' keys are in Secret Manager, a secret for each user, or encrypted in documents, under data keys that Cloud KMS
+wraps. GCP_PROJECT, KMS_KEY and the other variables of docs/configuration.md say where. No command shows a key.`,
+		Example: `  agenttrader keys migrate --to envelope --dry-run`,
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.PersistentFlags().StringVar(&app.project, "project", "", "the Google Cloud project (default: GCP_PROJECT)")
+	c.AddCommand(app.migrateCommand())
+	return c
+}
+
+// desk is what a migration works with.
+type desk struct {
+	where     string // for people
+	users     users
+	secrets   secret.Keeper
+	envelopes secret.Keeper
+	close     func() error
+}
+
+// users are the users' documents.
+type users interface {
+	user.Lister
+	user.Finder
+	user.Keys
+}
+
+// closeLimit is for what is under way.
+const closeLimit = 15 * time.Second
+
+// https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
+var topicForm = regexp.MustCompile(`^projects/[a-z0-9.:-]+/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
+
+// openCloud opens both custodies of the project, or of the stand-ins which the environment names.
+func openCloud(ctx context.Context, project string, o options) (_ *desk, err error) {
+	cfg := gcp.Config{}
+	if err := serve.ReadEnv(tty.Environ(os.Environ(), project), &cfg); err != nil {
+		return nil, err
+	}
+	c := gcp.Open(cfg)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	db, err := c.Firestore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := c.Secrets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	envelopes, err := c.Envelopes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pace := rate.NewLimiter(rate.Limit(float64(o.rate)/60), 1)
+	return &desk{
+		where: fmt.Sprintf("project %s, key %s", cfg.ProjectID(), cfg.KMSKey), users: store.New(db),
+		secrets:   secrets.Writing(gcp.VaultWriting{Pace: pace.Wait, Topic: o.topic}),
+		envelopes: envelopes, close: func() error { return c.CloseWithin(closeLimit) },
+	}, nil
+}

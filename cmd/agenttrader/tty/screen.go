@@ -1,0 +1,42 @@
+package tty
+
+import (
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// barFrom is how much is worth a bar.
+const barFrom = 20
+
+// IsTerminal says that a stream is one.
+func IsTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// Bar is seen on a terminal only, and not for a few things; -1 is for an unknown number. Clear takes it away.
+func Bar(w io.Writer, terminal bool, total int, what string) *progressbar.ProgressBar {
+	visible := terminal && (total < 0 || total >= barFrom)
+	return progressbar.NewOptions(total, progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(visible),
+		progressbar.OptionSetDescription(what), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionUseANSICodes(true),
+		progressbar.OptionThrottle(50*time.Millisecond), progressbar.OptionSetSpinnerChangeInterval(0)) // else a goroutine goes on writing after the end
+}
+
+// Environ is the environment with the project that was named by hand, if one was.
+func Environ(env []string, project string) []string {
+	if project == "" {
+		return env
+	}
+	kept := make([]string, 0, len(env)+1)
+	for _, v := range env {
+		if !strings.HasPrefix(v, "GCP_PROJECT=") && !strings.HasPrefix(v, "GCLOUD_PROJECT=") {
+			kept = append(kept, v)
+		}
+	}
+	return append(kept, "GCP_PROJECT="+project)
+}

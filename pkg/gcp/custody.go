@@ -1,0 +1,80 @@
+package gcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	kms "cloud.google.com/go/kms/apiv1"
+	secretmanager "cloud.google.com/go/secretmanager/apiv1"
+	"google.golang.org/api/option"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/agenttrader/agenttrader/pkg/envelope"
+	"github.com/agenttrader/agenttrader/pkg/secret"
+)
+
+// Vault is where the users' keys are read, as KEY_CUSTODY and KMS_KEY say. With a KMS_KEY both custodies are read, the
+// preferred one first: so a fleet moves while it works.
+func (c *Cloud) Vault(ctx context.Context) (secret.Vault, error) {
+	secrets, err := c.Secrets(ctx)
+	if err != nil || c.cfg.KMSKey == "" {
+		return secrets, err
+	}
+	envelopes, err := c.Envelopes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.cfg.Custody == Envelope {
+		return secret.NewEither(envelopes, secrets), nil
+	}
+	return secret.NewEither(secrets, envelopes), nil
+}
+
+// Secrets is the project's Secret Manager.
+func (c *Cloud) Secrets(ctx context.Context) (*Vault, error) {
+	client, err := secretmanager.NewClient(ctx, at(c.cfg.SecretEndpoint)...)
+	if err != nil {
+		return nil, fmt.Errorf("secret manager client: %w", err)
+	}
+	c.closers = append(c.closers, client.Close)
+	return NewVault(client, c.cfg.ProjectID()), nil
+}
+
+// Envelopes are the keys in the project's documents, under KMS_KEY.
+func (c *Cloud) Envelopes(ctx context.Context) (*envelope.Vault, error) {
+	if c.cfg.KMSKey == "" {
+		return nil, errors.New("KMS_KEY is not set: keys in envelopes need it: " + keyExample)
+	}
+	db, err := c.Firestore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wrapper, err := c.KMS(ctx, c.cfg.KMSKey)
+	if err != nil {
+		return nil, err
+	}
+	return envelope.New(db, wrapper, envelope.DefaultConfig())
+}
+
+// KMS is one key of Cloud KMS, by its resource name.
+func (c *Cloud) KMS(ctx context.Context, key string) (*KMS, error) {
+	client, err := kms.NewKeyManagementClient(ctx, at(c.cfg.KMSEndpoint)...)
+	if err != nil {
+		return nil, fmt.Errorf("kms client: %w", err)
+	}
+	c.closers = append(c.closers, client.Close)
+	return NewKMS(client, key), nil
+}
+
+// at is for Google's own service, or for a stand-in on loopback.
+func at(endpoint string) []option.ClientOption {
+	if endpoint == "" {
+		return pooled("")
+	}
+	return []option.ClientOption{
+		option.WithEndpoint(endpoint), option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())),
+	}
+}
