@@ -54,14 +54,14 @@ func TestMonthAndCost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("simulates days: left out with -short")
 	}
-	m, err := month(t.Context(), Scenario{"regular", 1, market.Regular, 0.05, true})
+	m, err := month(t.Context(), Scenario{Name: "regular", Syncers: 1, Hours: market.Regular, Material: 0.05, Envelope: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if u := m.PerUser; u.Messages < 21*390 || u.Messages > 21*392 {
 		t.Errorf("%.0f requests a month, want one in each of 390 minutes and one after the close, on 21 days", u.Messages)
 	}
-	if u := m.PerUser; u.Reads > 750 || u.Writes > 3500 || u.Accesses != 0 {
+	if u := m.PerUser; u.Reads > 800 || u.Writes > 3500 || u.Accesses != 0 {
 		t.Errorf("per user and month: %+v", u)
 	}
 	if calls := m.Fixed.KMS * ticksPerDay; calls < 64*4 || calls > 64*8 {
@@ -69,6 +69,24 @@ func TestMonthAndCost(t *testing.T) {
 	}
 	if now := costOf("now", prices, m, 0.5); now.APICalls > 10 {
 		t.Errorf("envelope keys in regular hours: %.2f USD of API calls, want 10 at most", now.APICalls)
+	}
+}
+
+// What an idle account costs round the clock, with one syncer and with four that have a topic each: heartbeats are writes,
+// and nearly nothing else is paid for.
+func TestIdleMonth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("simulates hours: left out with -short")
+	}
+	for _, syncers := range []int{1, 4} {
+		m, err := monthOf(t.Context(), Scenario{Name: "idle", Syncers: syncers, Topics: syncers > 1, Hours: market.Always}, 240)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u := m.PerUser; u.Messages != 43200 || u.Reads > 500 || u.Writes > 15_000 || u.Accesses > 1000 {
+			t.Errorf("%d syncers, per user and month: %+v; want 43,200 requests, at most 500 reads, 15,000 writes and 1,000 accesses", syncers, u)
+		}
+		t.Logf("%d syncers: %+v", syncers, m.PerUser)
 	}
 }
 

@@ -54,20 +54,37 @@ type Month struct {
 type Scenario struct {
 	Name     string
 	Syncers  int
+	Topics   bool // each syncer has a topic of its own; false: Pub/Sub chooses one at random
 	Hours    market.Hours
 	Material float64 // share of the account reads that find a material change
 	Envelope bool    // keys in envelopes, not in Secret Manager
 }
 
+// scenarios are the days that are told of.
+func scenarios() []Scenario {
+	return []Scenario{
+		{Name: "idle, round the clock, 1 syncer, Secret Manager", Syncers: 1, Hours: market.Always},
+		{Name: "idle, round the clock, 4 syncers on 4 topics, Secret Manager", Syncers: 4, Topics: true, Hours: market.Always},
+		{Name: "idle, round the clock, 4 syncers on one topic, Secret Manager", Syncers: 4, Hours: market.Always},
+		{Name: "idle, round the clock, 4 syncers on 4 topics, envelope keys", Syncers: 4, Topics: true, Hours: market.Always, Envelope: true},
+		{Name: "5% material, regular hours, 4 syncers on 4 topics, Secret Manager", Syncers: 4, Topics: true, Hours: market.Regular, Material: 0.05},
+		{Name: "5% material, regular hours, 4 syncers on 4 topics, envelope keys", Syncers: 4, Topics: true, Hours: market.Regular, Material: 0.05, Envelope: true},
+		{Name: "5% material, regular hours, 4 syncers on one topic, envelope keys", Syncers: 4, Hours: market.Regular, Material: 0.05, Envelope: true},
+	}
+}
+
 // month simulates a Tuesday minute by minute, on a fast clock, with two numbers of users: what grows with them is each
 // user's, the rest is the tick's. In regular hours a month has 21 such days and 9 on which all is closed.
-func month(ctx context.Context, s Scenario) (Month, error) {
-	const few, many = 6, 18
-	a, err := day(ctx, s, few)
+func month(ctx context.Context, s Scenario) (Month, error) { return monthOf(ctx, s, ticksPerDay) }
+
+// monthOf counts so many minutes for a day; fewer than a day has do for a user who is synced round the clock.
+func monthOf(ctx context.Context, s Scenario, minutes int) (Month, error) {
+	const few, many = 12, 24 // whole parts of the scan
+	a, err := day(ctx, s, few, minutes)
 	if err != nil {
 		return Month{}, fmt.Errorf("%s: %w", s.Name, err)
 	}
-	b, err := day(ctx, s, many)
+	b, err := day(ctx, s, many, minutes)
 	if err != nil {
 		return Month{}, fmt.Errorf("%s: %w", s.Name, err)
 	}
@@ -75,12 +92,13 @@ func month(ctx context.Context, s Scenario) (Month, error) {
 	if s.Hours != market.Always {
 		days = tradingDays
 	}
+	days *= ticksPerDay / float64(minutes)
 	m := Month{Name: s.Name, Syncers: s.Syncers, Envelope: s.Envelope}
 	m.PerUser = combine(a, b, func(a, b float64) float64 { return (b - a) / (many - few) * days })
-	m.Fixed = combine(a, b, func(a, b float64) float64 { return max(0, (a*many-b*few)/(many-few)) / ticksPerDay })
+	m.Fixed = combine(a, b, func(a, b float64) float64 { return max(0, (a*many-b*few)/(many-few)) / float64(minutes) })
 	// Data keys are nobody's own: the world has one, a fleet all. Each call of KMS goes with a read of the data key.
-	m.PerUser.KMS, m.Fixed.KMS = 0, dataKeys()*b.KMS/ticksPerDay
-	m.Fixed.Reads += (dataKeys() - 1) * b.KMS / ticksPerDay
+	m.PerUser.KMS, m.Fixed.KMS = 0, dataKeys()*b.KMS/float64(minutes)
+	m.Fixed.Reads += (dataKeys() - 1) * b.KMS / float64(minutes)
 	return m, nil
 }
 
@@ -88,17 +106,17 @@ func month(ctx context.Context, s Scenario) (Month, error) {
 func dataKeys() float64 { return float64(envelope.DefaultConfig().Shards) }
 
 // day counts from the second day on: the first fills the caches.
-func day(ctx context.Context, s Scenario, users int) (Ops, error) {
+func day(ctx context.Context, s Scenario, users, minutes int) (Ops, error) {
 	w, err := newWorld(ctx, s, users)
 	if err != nil {
 		return Ops{}, err
 	}
 	defer w.close()
-	if err := w.run(ctx, ticksPerDay); err != nil {
+	if err := w.run(ctx, minutes); err != nil {
 		return Ops{}, err
 	}
 	before := w.ops()
-	if err := w.run(ctx, ticksPerDay); err != nil {
+	if err := w.run(ctx, minutes); err != nil {
 		return Ops{}, err
 	}
 	return combine(w.ops(), before, func(a, b float64) float64 { return a - b }), nil
@@ -111,6 +129,7 @@ type world struct {
 	sig      *signaler.Service
 	syncers  []*syncer.Service
 	route    *rand.Rand
+	topics   bool
 	requests []event.Event
 	changes  []mem.Written
 	messages float64
@@ -119,7 +138,7 @@ type world struct {
 
 func newWorld(ctx context.Context, s Scenario, users int) (*world, error) {
 	start := time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC) // a Monday's midnight in New York: Tuesday is counted
-	w := &world{rig: &rig{clock: mem.NewClock(start, 0), vault: mem.NewVault()}, route: rand.New(rand.NewPCG(1, uint64(s.Syncers)))}
+	w := &world{rig: &rig{clock: mem.NewClock(start, 0), vault: mem.NewVault()}, route: rand.New(rand.NewPCG(1, uint64(s.Syncers))), topics: s.Topics}
 	w.db = mem.NewDB(w.clock.Now)
 	w.store = store.New(w.db)
 	broker := sim.New(sim.Config{Seed: 1, Now: w.clock.Now, AnyKey: true, Churn: s.Material, Volatility: 1e-9})
@@ -226,7 +245,7 @@ func (w *world) run(ctx context.Context, minutes int) error {
 		for _, r := range requests {
 			w.messages++
 			w.events++
-			if err := w.syncers[w.route.IntN(len(w.syncers))].Handle(ctx, r); err != nil {
+			if err := w.syncerOf(r).Handle(ctx, r); err != nil {
 				return err
 			}
 		}
@@ -235,6 +254,14 @@ func (w *world) run(ctx context.Context, minutes int) error {
 		}
 	}
 	return nil
+}
+
+// syncerOf is the one that a request is pushed to.
+func (w *world) syncerOf(r event.Event) *syncer.Service {
+	if w.topics {
+		return w.syncers[fanout.Partition(strings.TrimPrefix(r.Subject(), store.Users+"/"), len(w.syncers))]
+	}
+	return w.syncers[w.route.IntN(len(w.syncers))]
 }
 
 // tell delivers the change events that the triggers are for.

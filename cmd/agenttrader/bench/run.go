@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/child"
-	"github.com/agenttrader/agenttrader/pkg/market"
 )
 
 // Options are the flags of `agenttrader bench`.
@@ -196,16 +195,7 @@ func (m measuring) one(ctx context.Context, design string, users, ticks int) (Re
 
 func (m measuring) months(ctx context.Context) ([]Month, error) {
 	var list []Month
-	for _, s := range []Scenario{
-		{"idle, round the clock, 1 syncer, Secret Manager", 1, market.Always, 0, false},
-		{"idle, round the clock, 1 syncer, envelope keys", 1, market.Always, 0, true},
-		{"idle, round the clock, 4 syncers, Secret Manager", 4, market.Always, 0, false},
-		{"idle, round the clock, 4 syncers, envelope keys", 4, market.Always, 0, true},
-		{"5% material, regular hours, 1 syncer, Secret Manager", 1, market.Regular, 0.05, false},
-		{"5% material, regular hours, 1 syncer, envelope keys", 1, market.Regular, 0.05, true},
-		{"5% material, regular hours, 4 syncers, Secret Manager", 4, market.Regular, 0.05, false},
-		{"5% material, regular hours, 4 syncers, envelope keys", 4, market.Regular, 0.05, true},
-	} {
+	for _, s := range scenarios() {
 		_, _ = fmt.Fprintf(m.out, "a day: %s\n", s.Name)
 		one, err := month(ctx, s)
 		if err != nil {
