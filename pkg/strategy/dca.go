@@ -43,6 +43,7 @@ func newDCA(p *Params) Strategy {
 	if !s.notional.Equal(s.notional.Truncate(2)) {
 		p.Fault("notional_usd is %s: want whole cents", s.notional)
 	}
+	s.notional = s.notional.Truncate(2) // a float comes with thirty places
 	if s.every == 0 {
 		p.Fault("every_minutes is 0: want a multiple of 5 that divides a day, like 1440")
 	} else if s.offset >= s.every || s.offset%MinSlot != 0 {
