@@ -260,6 +260,20 @@ func TestBars(t *testing.T) {
 	}
 }
 
+// A pair's day began at 06:00 UTC, say, and ended 15 hours before the exchanges closed.
+func TestPairs(t *testing.T) {
+	s := build(t, strategy.KindSMACross, map[string]any{"symbols": list("BTC/USD"), "fast": int64(1), "slow": int64(2)})
+	for days, want := range map[int]string{0: "BARS_INVALID", -1: "buy BTC/USD 1000", -2: ""} {
+		bars := daily("10", "12")
+		for i := range bars {
+			bars[i].At = bars[i].At.Add(time.Hour).AddDate(0, 0, days)
+		}
+		if got := said(s.Decide(closed(map[string][]market.Bar{"BTC/USD": bars}))); got != want {
+			t.Errorf("%d days: %q, want %q", days, got, want)
+		}
+	}
+}
+
 func TestIntradayBars(t *testing.T) {
 	s := build(t, strategy.KindSMACross, map[string]any{"symbols": list("SPY", "TLT"), "timeframe": "15Min", "fast": int64(1), "slow": int64(2)})
 	bars := func(end time.Time) []market.Bar {

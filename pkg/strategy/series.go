@@ -3,6 +3,7 @@ package strategy
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -39,7 +40,10 @@ func (n Needs) Series(in Input, symbol string) (s Series, ok bool, err error) {
 	}
 	bars = bars[len(bars)-max(n.Count, 1):]
 	newest := bars[len(bars)-1].At
-	end := n.Bars.End(newest)
+	end, due := n.Bars.End(newest), in.Cause.Tick.Time()
+	if n.Bars == market.OneDay && strings.Contains(symbol, "/") { // a currency pair's day has 24 hours and ends at its source's
+		end, due = newest.Add(24*time.Hour), due.Add(-24*time.Hour)
+	}
 	if behind := n.Bars.Behind(newest, in.Now); behind > maxBehind {
 		return deny("BARS_STALE", "the newest bar (%s) of %s is of %s, %d weekdays ago", n.Bars, symbol, newest.UTC().Format(time.RFC3339), behind)
 	}
@@ -47,7 +51,7 @@ func (n Needs) Series(in Input, symbol string) (s Series, ok bool, err error) {
 		return deny("BARS_INVALID", "the newest bar (%s) of %s, of %s, has not closed yet", n.Bars, symbol, newest.UTC().Format(time.RFC3339))
 	}
 	if in.Cause.Trigger() == ByBar {
-		if end.Before(in.Cause.Tick.Time()) {
+		if end.Before(due) {
 			return Series{}, false, nil
 		}
 	} else if age := in.Now.Sub(end); n.Bars != market.OneDay && age > maxLate*n.Bars.Duration() {
