@@ -15,7 +15,7 @@ const (
 	MaxOrders    = 250
 )
 
-// NoSlots says that no strategy of the user's has a schedule.
+// NoSlots says that no strategy of the user's has a schedule or wants bars.
 const NoSlots = -1
 
 // Snapshot is what is stored of a user's account, with where it came from.
@@ -29,7 +29,7 @@ type Snapshot struct {
 	DetailAt   time.Time // when positions and orders were read; they change with cash, or are re-read at a heartbeat
 	Incomplete bool      // positions or orders are missing, past the bound or out of date
 
-	SlotMinutes int // the finest schedule of the user's enabled strategies; NoSlots if none has one; 0: not known
+	SlotMinutes int // meets each slot and bar's close of the user's enabled strategies; NoSlots if there are none; 0: not known
 
 	Tick       tick.Tick
 	Seq        int64     // 1, 2, 3 … one for each write

@@ -10,8 +10,8 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
-// MinSlot is the finest schedule. All slots are multiples of it, counted from midnight UTC, so that a snapshot's
-// event tells by itself whether any slot can lie in it. It is wider than the heartbeat (3 minutes): no slot is missed.
+// MinSlot is the finest schedule. All slots and closes of bars are multiples of it, counted from midnight UTC, so that a
+// snapshot's event tells by itself whether any can lie in it. It is wider than the heartbeat (3 minutes): none is missed.
 const MinSlot = 5 * time.Minute
 
 // Triggers is what makes a strategy run, besides an edit of its document.
