@@ -137,6 +137,17 @@ func TestAnyInput(t *testing.T) {
 	}
 }
 
+// Prices come to indicators as the nearest float, however many digits they have.
+func TestSeriesIsExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		price := decimal.New(rapid.Int64Range(1, 1<<62).Draw(t, "digits"), rapid.Int32Range(-25, 3).Draw(t, "places"))
+		bars, ok, err := strategy.Needs{Bars: market.OneDay, Count: 1}.Series(closed(map[string][]market.Bar{"SPY": daily(price.String())}), "SPY")
+		if want := price.InexactFloat64(); err != nil || !ok || bars.Last() != want || bars.High[0] != want || bars.Low[0] != want {
+			t.Fatalf("%s is %v, %v", price, bars, err)
+		}
+	})
+}
+
 // Whatever the parameters: they are refused as a whole, or the strategy keeps the platform's bounds.
 func FuzzKinds(f *testing.F) {
 	for _, body := range []string{

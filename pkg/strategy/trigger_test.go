@@ -34,6 +34,7 @@ func TestBarTriggers(t *testing.T) {
 		"at the close":             {day, "20261124T2059Z", "20261124T2100Z", 0, "bar:1Day:20261124T2100Z"},
 		"after the close":          {day, "20261124T2100Z", "20261124T2103Z", 0, ""},
 		"over the close":           {day, "20261124T2058Z", "20261124T2101Z", 0, "bar:1Day:20261124T2100Z"},
+		"an hour after the close":  {day, "20261124T2100Z", "20261124T2200Z", 0, ""},
 		"in summer":                {day, "20260714T1959Z", "20260714T2002Z", 0, "bar:1Day:20260714T2000Z"},
 		"in summer, winter's hour": {day, "20260714T2059Z", "20260714T2102Z", 0, ""},
 		"on a Saturday":            {day, "20261128T2059Z", "20261128T2102Z", 0, ""},
