@@ -15,7 +15,7 @@ const (
 	MaxOrders    = 250
 )
 
-// NoSlots says that no strategy of the user's has a schedule.
+// NoSlots says that no strategy of the user's has a schedule or wants bars.
 const NoSlots = -1
 
 // Snapshot is what is stored of a user's account, with where it came from.
@@ -30,7 +30,7 @@ type Snapshot struct {
 	Incomplete bool      // positions or orders are missing, past the bound or out of date
 	Kept       Digest    // if set, it stands for positions and orders, which are not here: a write leaves the stored ones
 
-	SlotMinutes int // the finest schedule of the user's enabled strategies; NoSlots if none has one; 0: not known
+	SlotMinutes int // meets each slot and bar's close of the user's enabled strategies; NoSlots if there are none; 0: not known
 
 	Tick       tick.Tick
 	Seq        int64     // 1, 2, 3 … one for each write

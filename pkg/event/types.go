@@ -76,8 +76,8 @@ type SyncRequest struct {
 	// writes no health.
 	Health health.State `json:"health,omitempty"`
 
-	// SlotMinutes is the finest schedule of the user's enabled strategies, account.NoSlots if none has one, and absent
-	// where it is not known. The snapshot carries it on, so that the signaler need not look.
+	// SlotMinutes meets each slot and bar's close of the user's enabled strategies; account.NoSlots if there are none, and
+	// absent where it is not known. The snapshot carries it on, so that the signaler need not look.
 	SlotMinutes int `json:"slot_minutes,omitempty"`
 }
 

@@ -90,7 +90,7 @@ func storeUser(t *testing.T, s Stores, _ func(string) []map[string]any) {
 
 func storeStrategies(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	for _, d := range []strategy.Definition{
-		{UserID: "u", ID: "b", Kind: "rebalance", Enabled: true, Params: map[string]any{"drift_band": 0.1}},
+		{UserID: "u", ID: "b", Kind: "rebalance", Enabled: true, Params: map[string]any{"drift_band": 0.1}, Mode: strategy.Shadow, Limits: map[string]any{"max_order_usd": int64(5)}},
 		{UserID: "u", ID: "a", Kind: "rebalance", Enabled: true}, {UserID: "u", ID: "off"}, {UserID: "other", ID: "x", Enabled: true},
 	} {
 		must(t, s.PutStrategy(t.Context(), d))
@@ -98,7 +98,10 @@ func storeStrategies(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	got, err := s.Enabled(t.Context(), "u")
 	must(t, err)
 	if len(got) != 2 || got[0].ID != "a" || got[1].ID != "b" || got[1].Params["drift_band"] != 0.1 {
-		t.Errorf("Enabled = %+v, want a and b", got)
+		t.Fatalf("Enabled = %+v, want a and b", got)
+	}
+	if got[0].Mode != strategy.Live || got[0].Limits != nil || got[1].Mode != strategy.Shadow || got[1].Limits["max_order_usd"] != int64(5) {
+		t.Errorf("Enabled = %+v, want a live without limits, b shadow with one", got)
 	}
 	if got, err = s.Enabled(t.Context(), "nobody"); err != nil || len(got) != 0 {
 		t.Errorf("Enabled of nobody = %v, %v", got, err)

@@ -21,7 +21,7 @@ type Entry struct {
 	UserID         string
 	CadenceMinutes int          // as the user's document says; 0 if it says nothing
 	Trades         bool         // has an enabled strategy
-	SlotMinutes    int          // the finest schedule of the enabled strategies; account.NoSlots if none has one
+	SlotMinutes    int          // meets each slot and bar's close of the enabled strategies; account.NoSlots if there are none
 	BrokerEnv      string       // "paper", "live"
 	SyncHours      market.Hours // as the user's document says
 	KeyVersion     string       // of the secret; "" while none is known

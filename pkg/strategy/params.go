@@ -5,71 +5,216 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/market"
 )
 
-// params reads a definition's parameters and gathers everything that is wrong with them.
-type params struct {
-	in   map[string]any
-	errs []error
+// MaxSymbols bounds a strategy's list of symbols.
+const MaxSymbols = 20
+
+// Parameter is one that a kind of strategy takes.
+type Parameter struct {
+	Name    string
+	Default string // "": there is none, and it is required
 }
 
-func (p *params) check(err error) {
+// Params reads a definition's parameters and gathers everything that is wrong with them. Every parameter that it is asked
+// for is known, whatever comes of it; any other is a fault.
+type Params struct {
+	d     Definition
+	known []Parameter
+	errs  []error
+}
+
+// Read begins to read a definition's parameters.
+func Read(d Definition) *Params { return &Params{d: d} }
+
+// Err says with ErrInvalid everything that is wrong, nil if all is well. It comes last.
+func (p *Params) Err() error {
+	names := make([]string, len(p.known))
+	for i, k := range p.known {
+		names[i] = k.Name
+	}
+	slices.Sort(names)
+	for _, name := range slices.Sorted(maps.Keys(p.d.Params)) {
+		if !slices.Contains(names, name) {
+			p.Fault("unknown parameter %.40q: want some of %v", name, names)
+		}
+	}
+	if err := errors.Join(p.errs...); err != nil {
+		return fmt.Errorf("%w %s (%s): %w", ErrInvalid, p.d.ID, p.d.Kind, err)
+	}
+	return nil
+}
+
+// Fault notes something that is wrong.
+func (p *Params) Fault(format string, args ...any) { p.check(fmt.Errorf(format, args...)) }
+
+func (p *Params) check(err error) {
 	if err != nil {
 		p.errs = append(p.errs, err)
 	}
 }
 
-func (p *params) figure(name string, otherwise decimal.Decimal) decimal.Decimal {
-	d, err := account.Decimal(p.in[name])
-	if err != nil {
+func (p *Params) take(name, otherwise string) any {
+	p.known = append(p.known, Parameter{Name: name, Default: otherwise})
+	return p.d.Params[name]
+}
+
+// Figure reads a number within bounds, both of them allowed.
+func (p *Params) Figure(name string, otherwise, low, high float64) decimal.Decimal {
+	d := decimal.NewFromFloat(otherwise)
+	p.number(&d, name, p.take(name, d.String()), low, high)
+	return d
+}
+
+// Must is Figure without a default.
+func (p *Params) Must(name string, low, high float64) (d decimal.Decimal) {
+	v := p.take(name, "")
+	if v == nil {
+		p.Fault("%s is missing: want %s", name, bounds(low, high))
+	}
+	p.number(&d, name, v, low, high)
+	return d
+}
+
+func (p *Params) number(d *decimal.Decimal, name string, v any, low, high float64) {
+	given, err := account.Decimal(v)
+	switch {
+	case err != nil:
 		p.check(fmt.Errorf("%s: %w", name, err))
+	case !given.Valid:
+	case given.Decimal.LessThan(decimal.NewFromFloat(low)) || given.Decimal.GreaterThan(decimal.NewFromFloat(high)):
+		p.Fault("%s is %s: want %s", name, given.Decimal, bounds(low, high))
+	default:
+		*d = given.Decimal
 	}
-	if !d.Valid {
-		return otherwise
-	}
-	return d.Decimal
 }
 
-func (p *params) figures(name string) map[string]decimal.Decimal {
-	in, ok := p.in[name].(map[string]any)
-	if !ok && p.in[name] != nil {
-		p.check(fmt.Errorf("%s is a %T: want a map of symbols to numbers", name, p.in[name]))
+func bounds(low, high float64) string { return fmt.Sprintf("%.10g to %.10g", low, high) }
+
+// Whole reads a whole number within bounds, both of them allowed.
+func (p *Params) Whole(name string, otherwise, low, high int) int {
+	d := p.Figure(name, float64(otherwise), float64(low), float64(high))
+	if !d.IsInteger() {
+		p.Fault("%s is %s: want a whole number", name, d)
 	}
-	out := make(map[string]decimal.Decimal, len(in))
-	for k, v := range in {
-		d, err := account.Decimal(v)
-		if err != nil || !d.Valid {
-			p.check(fmt.Errorf("%s.%.40s is %.40q: want a number", name, k, fmt.Sprint(v)))
-			continue
-		}
-		out[k] = d.Decimal
-	}
-	return out
+	return int(d.IntPart())
 }
 
-// minutes reads a schedule's period.
-func (p *params) minutes(name string) time.Duration {
-	d := p.figure(name, decimal.Decimal{})
-	if d.IsZero() && len(p.errs) == 0 {
-		return 0
-	}
-	every := time.Duration(min(d.IntPart(), 1<<20)) * time.Minute
-	if !d.IsInteger() || d.GreaterThan(decimal.NewFromInt(1440)) || every < MinSlot || every > 24*time.Hour || every%MinSlot != 0 || 24*time.Hour%every != 0 {
-		p.check(fmt.Errorf("%s is %s: want a multiple of 5 that divides a day (5, 10, 15, 30, 60, … 1440)", name, d))
+// Minutes reads a schedule's period: a multiple of MinSlot that divides a day, or 0.
+func (p *Params) Minutes(name string, otherwise int) time.Duration {
+	every := time.Duration(p.Whole(name, otherwise, 0, 1440)) * time.Minute
+	if every != 0 && (every%MinSlot != 0 || 24*time.Hour%every != 0) {
+		p.Fault("%s is %d: want a multiple of 5 that divides a day (5, 10, 15, 30, 60, … 1440)", name, every/time.Minute)
 		return 0
 	}
 	return every
 }
 
-func (p *params) unknown(known ...string) {
-	for _, name := range slices.Sorted(maps.Keys(p.in)) {
-		if !slices.Contains(known, name) {
-			p.check(errors.New("unknown parameter " + fmt.Sprintf("%.40q", name) + fmt.Sprintf(": want some of %v", known)))
+// Choice reads one of some words, of which the first is the default.
+func (p *Params) Choice(name string, words ...string) string {
+	v := p.take(name, words[0])
+	if v == nil {
+		return words[0]
+	}
+	s, ok := v.(string)
+	if !ok || !slices.Contains(words, s) {
+		p.Fault("%s is %.40q: want one of %s", name, fmt.Sprint(v), strings.Join(words, ", "))
+		return words[0]
+	}
+	return s
+}
+
+// Timeframe reads a bar's timeframe; the default is a day.
+func (p *Params) Timeframe(name string) market.Timeframe {
+	words := []string{string(market.OneDay)}
+	for _, f := range market.Timeframes() {
+		if f != market.OneDay {
+			words = append(words, string(f))
 		}
 	}
+	return market.Timeframe(p.Choice(name, words...))
+}
+
+// Symbol reads a symbol, which is required.
+func (p *Params) Symbol(name string) string {
+	v := p.take(name, "")
+	s, ok := v.(string)
+	if !ok {
+		p.Fault("%s is a %T: want a symbol, like SPY", name, v)
+		return ""
+	}
+	p.check(market.CheckSymbol(s))
+	return s
+}
+
+// Symbols reads a list of symbols, which is required; they come sorted.
+func (p *Params) Symbols(name string) []string {
+	list := p.list(name, "")
+	for i, s := range list {
+		p.check(market.CheckSymbol(s))
+		if i > 0 && s == list[i-1] {
+			p.Fault("%s holds %s twice", name, s)
+		}
+	}
+	if len(list) == 0 || len(list) > MaxSymbols {
+		p.Fault(`%s holds %d symbols: want 1 to %d, like ["SPY", "TLT"]`, name, len(list), MaxSymbols)
+	}
+	return list
+}
+
+// list reads a list of texts, sorted.
+func (p *Params) list(name, otherwise string) []string {
+	v := p.take(name, otherwise)
+	in, ok := v.([]any)
+	if !ok && v != nil {
+		p.Fault("%s is a %T: want a list", name, v)
+	}
+	list := make([]string, 0, len(in))
+	for i, v := range in {
+		s, ok := v.(string)
+		if !ok {
+			p.Fault("%s[%d] is a %T: want a text", name, i, v)
+			continue
+		}
+		list = append(list, s)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Weights reads a map of symbols to shares of equity, 0 to 1, together at most 1. It is required.
+func (p *Params) Weights(name string) map[string]decimal.Decimal {
+	v := p.take(name, "")
+	in, ok := v.(map[string]any)
+	if !ok && v != nil {
+		p.Fault("%s is a %T: want a map of symbols to numbers", name, v)
+	}
+	out, one, sum := make(map[string]decimal.Decimal, len(in)), decimal.NewFromInt(1), decimal.Decimal{}
+	for symbol, v := range in {
+		d, err := account.Decimal(v)
+		if err != nil || !d.Valid {
+			p.Fault("%s.%.40s is %.40q: want a number", name, symbol, fmt.Sprint(v))
+			continue
+		}
+		w := d.Decimal
+		p.check(market.CheckSymbol(symbol))
+		if w.IsNegative() || w.GreaterThan(one) {
+			p.Fault("%s.%.40s is %s: want 0 to 1", name, symbol, w)
+		}
+		out[symbol], sum = w, sum.Add(w)
+	}
+	if len(out) == 0 {
+		p.Fault(`%s is empty: want something like {"SPY": 0.6, "TLT": 0.4}`, name)
+	}
+	if sum.GreaterThan(one) {
+		p.Fault("%s add up to %s: want at most 1", name, sum)
+	}
+	return out
 }

@@ -1,7 +1,6 @@
 package strategy
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,8 +9,6 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
-	"github.com/agenttrader/agenttrader/pkg/market"
-	"github.com/agenttrader/agenttrader/pkg/signal"
 )
 
 // KindRebalance is the kind of the rebalance strategy.
@@ -38,40 +35,15 @@ type rebalance struct {
 	every       time.Duration
 }
 
-func newRebalance(d Definition) (Strategy, error) {
-	p := params{in: d.Params}
+func newRebalance(p *Params) Strategy {
 	r := &rebalance{
-		weights:     p.figures("weights"),
-		band:        p.figure("drift_band", decimal.RequireFromString("0.05")),
-		minNotional: p.figure("min_notional_usd", decimal.NewFromInt(1)),
-		every:       p.minutes("every_minutes"),
-	}
-	p.unknown("weights", "drift_band", "min_notional_usd", "every_minutes")
-	one, sum := decimal.NewFromInt(1), decimal.Decimal{}
-	for symbol, w := range r.weights {
-		p.check(market.CheckSymbol(symbol))
-		if w.IsNegative() || w.GreaterThan(one) {
-			p.check(fmt.Errorf("weights.%s is %s: want 0 to 1", symbol, w))
-		}
-		sum = sum.Add(w)
-	}
-	if len(r.weights) == 0 {
-		p.check(errors.New(`weights is empty: want something like {"SPY": 0.6, "TLT": 0.4}`))
-	}
-	if sum.GreaterThan(one) {
-		p.check(fmt.Errorf("weights add up to %s: want at most 1", sum))
-	}
-	if r.band.IsNegative() || r.band.GreaterThan(one) {
-		p.check(fmt.Errorf("drift_band is %s: want 0 to 1", r.band))
-	}
-	if r.minNotional.LessThan(one) {
-		p.check(fmt.Errorf("min_notional_usd is %s: the broker takes nothing under 1", r.minNotional))
-	}
-	if err := errors.Join(p.errs...); err != nil {
-		return nil, fmt.Errorf("%w %s (%s): %w", ErrInvalid, d.ID, d.Kind, err)
+		weights:     p.Weights("weights"),
+		band:        p.Figure("drift_band", 0.05, 0, 1),
+		minNotional: p.Figure("min_notional_usd", MinNotional, MinNotional, 1e9),
+		every:       p.Minutes("every_minutes", 0),
 	}
 	r.symbols = slices.Sorted(maps.Keys(r.weights))
-	return r, nil
+	return r
 }
 
 func (r *rebalance) Triggers() Triggers { return Triggers{Account: true, Every: r.every} }
@@ -79,39 +51,29 @@ func (r *rebalance) Triggers() Triggers { return Triggers{Account: true, Every: 
 func (r *rebalance) Needs() Needs { return Needs{Symbols: r.symbols} }
 
 func (r *rebalance) Decide(in Input) (Decision, error) {
-	if !in.Account.Equity.Valid || !in.Account.Equity.Decimal.IsPositive() {
-		return Decision{}, &Denial{Code: "EQUITY_UNAVAILABLE", Reason: "the account's equity is missing, zero or negative"}
+	equity, err := Equity(in)
+	if err != nil {
+		return Decision{}, err
 	}
-	equity := in.Account.Equity.Decimal
-	var sells, buys []Intent
+	var intents []Intent
 	for _, symbol := range r.symbols {
 		if slices.ContainsFunc(in.Orders, func(o account.Order) bool { return o.Symbol == symbol }) {
 			continue
 		}
-		held, err := Value(in, symbol)
+		held, err := long(in, symbol)
 		if err != nil {
 			return Decision{}, err
 		}
-		if held.IsNegative() {
-			return Decision{}, &Denial{Code: "POSITION_SHORT", Reason: fmt.Sprintf("%s is held short; rebalance works on long positions", symbol)}
-		}
 		target := equity.Mul(r.weights[symbol])
-		off := held.Sub(target)
-		notional := off.Abs().Truncate(2) // Alpaca takes cents; rounding down never sells more than is held
-		if off.Abs().LessThanOrEqual(equity.Mul(r.band)) || notional.LessThan(r.minNotional) {
+		if held.Sub(target).Abs().LessThanOrEqual(equity.Mul(r.band)) {
 			continue
 		}
-		intent := Intent{Symbol: symbol, Notional: notional, Reason: fmt.Sprintf("%s is %s%% of equity, target %s%%, band %s%%",
-			symbol, percent(held.Div(equity)), percent(r.weights[symbol]), percent(r.band))}
-		if off.IsPositive() {
-			intent.Action = signal.Sell
-			sells = append(sells, intent)
-		} else {
-			intent.Action = signal.Buy
-			buys = append(buys, intent)
-		}
+		intents = append(intents, Intent{Symbol: symbol, Target: decimal.NewNullDecimal(target), Reason: fmt.Sprintf("%s is %s%% of equity, target %s%%, band %s%%",
+			symbol, percent(held.Div(equity)), percent(r.weights[symbol]), percent(r.band))})
 	}
-	return Decision{Intents: append(sells, buys...)}, nil
+	d, err := Size(in, intents...)
+	d.Intents = slices.DeleteFunc(d.Intents, func(i Intent) bool { return i.Notional.LessThan(r.minNotional) })
+	return d, err
 }
 
 func percent(share decimal.Decimal) string {

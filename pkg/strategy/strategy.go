@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -35,15 +37,16 @@ type Needs struct {
 
 // Input is all that a strategy sees. It must not change any of it.
 type Input struct {
-	Now       time.Time // UTC
-	Cause     Cause     // why it runs
-	Account   account.Account
-	Positions []account.Position
-	Orders    []account.Order         // open at the broker
-	Reserved  []signal.Reservation    // of the user's open signals, those of other strategies too
-	Quotes    market.Prices           // a symbol without a fresh quote is missing
-	Bars      map[string][]market.Bar // closed ones, the newest last; as Needs says, or fewer where there are no more
-	State     State                   // what this strategy kept at its last decision
+	Now        time.Time // UTC
+	StrategyID string    // the strategy's own, as it stands in its reservations; "": none of them is its own
+	Cause      Cause     // why it runs
+	Account    account.Account
+	Positions  []account.Position
+	Orders     []account.Order         // open at the broker
+	Reserved   []signal.Reservation    // of the user's open signals, those of other strategies too
+	Quotes     market.Prices           // a symbol without a fresh quote is missing
+	Bars       map[string][]market.Bar // closed ones, the newest last; as Needs says, or fewer where there are no more
+	State      State                   // what this strategy kept at its last decision
 }
 
 // State is the little that a strategy keeps from one decision to the next: at most 20 entries, of 100 bytes each.
@@ -73,6 +76,24 @@ type Denial struct {
 
 func (d *Denial) Error() string { return d.Code + ": " + d.Reason }
 
+// Mode says what becomes of a strategy's decisions.
+type Mode string
+
+// The modes, as they stand in a strategy's document.
+const (
+	Live   Mode = "live"   // signals for the owner's executor
+	Shadow Mode = "shadow" // decided and recorded, and never acted on
+)
+
+// ParseMode reads a document's field: Live if there is none. What is neither word is Shadow, so that no slip of the pen
+// trades.
+func ParseMode(v any) Mode {
+	if v == nil || v == string(Live) {
+		return Live
+	}
+	return Shadow
+}
+
 // Definition is a user's strategy as stored: users/{uid}/strategies/{id}.
 type Definition struct {
 	ID      string
@@ -81,6 +102,8 @@ type Definition struct {
 	Params  map[string]any
 	Symbols []string
 	Enabled bool
+	Mode    Mode           // "" is Live
+	Limits  map[string]any // of risk, as they stand in the document; nil: none of its own
 }
 
 // Store keeps the users' strategies.
@@ -92,15 +115,43 @@ type Store interface {
 // ErrInvalid says that the definition can't be run as it stands; its owner has to mend it.
 var ErrInvalid = errors.New("invalid strategy")
 
-// New makes the strategy that a definition describes, or says with ErrInvalid everything that is wrong with it.
-func New(d Definition) (Strategy, error) {
-	switch d.Kind {
-	case KindRebalance:
-		return newRebalance(d)
-	default:
-		return nil, fmt.Errorf("%w %s: kind %.40q is unknown, want one of %v", ErrInvalid, d.ID, d.Kind, Kinds())
+// makers are the strategies that there are, by kind. One reads all its parameters, whatever is wrong with them, and what
+// it returns is used only if nothing is.
+func makers() map[string]func(*Params) Strategy {
+	return map[string]func(*Params) Strategy{
+		KindBreakout:     newBreakout,
+		KindDCA:          newDCA,
+		KindRebalance:    newRebalance,
+		KindRSIReversion: newRSIReversion,
+		KindSMACross:     newSMACross,
+		KindVolTarget:    newVolTarget,
 	}
 }
 
-// Kinds are the strategies that there are.
-func Kinds() []string { return []string{KindRebalance} }
+// New makes the strategy that a definition describes, or says with ErrInvalid everything that is wrong with it.
+func New(d Definition) (Strategy, error) {
+	maker := makers()[d.Kind]
+	if maker == nil {
+		return nil, fmt.Errorf("%w %s: kind %.40q is unknown, want one of %v", ErrInvalid, d.ID, d.Kind, Kinds())
+	}
+	p := Read(d)
+	s := maker(p)
+	if err := p.Err(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Kinds are the strategies that there are, sorted.
+func Kinds() []string { return slices.Sorted(maps.Keys(makers())) }
+
+// Parameters are those that a kind takes; nil if it is unknown.
+func Parameters(kind string) []Parameter {
+	maker := makers()[kind]
+	if maker == nil {
+		return nil
+	}
+	p := Read(Definition{Kind: kind})
+	maker(p)
+	return p.known
+}

@@ -218,7 +218,13 @@ func (p *platform) serve(ctx context.Context) error {
 // and the meter.
 func (p *platform) watch(ctx context.Context, at endpoints) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := newWatcher(p.oracle, p.meter, p.opts.Strategy == "all" || p.opts.Strategy == strategy.KindRebalance)
+	speaks := map[string]bool{}
+	for n, a := range p.accounts {
+		if p.opts.kindOf(n) == strategy.KindRebalance {
+			speaks[a.userID] = true
+		}
+	}
+	w := newWatcher(p.oracle, p.meter, speaks)
 	if p.feed, err = p.db.Watch(ctx, w.add, []route{{snapshotPaths(), p.delivery(at.signaler)}, {rosterPaths(), p.delivery(at.fanout)}}); err != nil {
 		cancel()
 		w.close()

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,12 +15,30 @@ import (
 // params are the demo's parameters of each kind of strategy.
 func params() map[string]map[string]any {
 	return map[string]map[string]any{
+		strategy.KindBreakout: {"symbols": []any{"NVDA", "MSFT"}, "timeframe": "15Min", "atr_stop": 2.0, "weight": 0.2},
+		strategy.KindDCA:      {"symbol": "SPY", "notional_usd": 25.0, "every_minutes": 5},
 		strategy.KindRebalance: {
 			"weights":       map[string]any{"SPY": 0.4, "AAPL": 0.2, "MSFT": 0.2, "TLT": 0.1},
 			"drift_band":    0.05,
 			"every_minutes": 5,
 		},
+		strategy.KindRSIReversion: {"symbols": []any{"AAPL", "MSFT"}, "timeframe": "5Min", "weight": 0.2},
+		strategy.KindSMACross:     {"symbols": []any{"SPY", "NVDA"}, "timeframe": "5Min", "fast": 5, "slow": 20, "weight": 0.25},
+		strategy.KindVolTarget:    {"symbol": "TLT", "target_vol": 0.1},
 	}
+}
+
+// kindOf is the kind of the n-th user's strategy, "" for none. Of all kinds each user has one, by turns, the first of them
+// the default.
+func (o Options) kindOf(n int) string {
+	switch o.Strategy {
+	case "none":
+		return ""
+	case "all":
+		kinds := slices.DeleteFunc(strategy.Kinds(), func(k string) bool { return k == strategy.KindRebalance })
+		return append([]string{strategy.KindRebalance}, kinds...)[n%(len(kinds)+1)]
+	}
+	return o.Strategy
 }
 
 // seed puts the users, their keys and their strategies where onboarding would.
@@ -30,8 +49,8 @@ func (p *platform) seed(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
-	for _, a := range p.accounts {
-		g.Go(func() error { return p.onboard(ctx, keeper, a) })
+	for n, a := range p.accounts {
+		g.Go(func() error { return p.onboard(ctx, keeper, a, p.opts.kindOf(n)) })
 	}
 	err = g.Wait()
 	p.seedReads, p.seedWrites = p.db.Counts()
@@ -39,7 +58,7 @@ func (p *platform) seed(ctx context.Context) error {
 	return err
 }
 
-func (p *platform) onboard(ctx context.Context, keeper secret.Keeper, a account) error {
+func (p *platform) onboard(ctx context.Context, keeper secret.Keeper, a account, kind string) error {
 	const version = "1"
 	if err := keeper.Put(ctx, a.userID, a.creds, version); err != nil {
 		return fmt.Errorf("seed keys of user %s: %w", a.userID, err)
@@ -48,14 +67,12 @@ func (p *platform) onboard(ctx context.Context, keeper secret.Keeper, a account)
 	if err := p.store.PutUser(ctx, u); err != nil {
 		return fmt.Errorf("seed user %s: %w", a.userID, err)
 	}
-	for kind, ps := range params() {
-		if p.opts.Strategy != "all" && p.opts.Strategy != kind {
-			continue
-		}
-		d := strategy.Definition{ID: kind, UserID: a.userID, Kind: kind, Params: ps, Enabled: true}
-		if err := p.store.PutStrategy(ctx, d); err != nil {
-			return fmt.Errorf("seed strategy %s of user %s: %w", kind, a.userID, err)
-		}
+	if kind == "" {
+		return nil
+	}
+	d := strategy.Definition{ID: kind, UserID: a.userID, Kind: kind, Params: params()[kind], Enabled: true}
+	if err := p.store.PutStrategy(ctx, d); err != nil {
+		return fmt.Errorf("seed strategy %s of user %s: %w", kind, a.userID, err)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ type watcher struct {
 	oracle *oracle
 	meter  *meter
 
-	speaks bool // the users have a strategy that speaks when an account has drifted
+	speaks map[string]bool // the users with a strategy that speaks when an account has drifted
 
 	mu    sync.Mutex
 	more  *sync.Cond
@@ -31,7 +31,7 @@ type seen struct {
 	at time.Time // monotonic
 }
 
-func newWatcher(o *oracle, m *meter, speaks bool) *watcher {
+func newWatcher(o *oracle, m *meter, speaks map[string]bool) *watcher {
 	w := &watcher{oracle: o, meter: m, speaks: speaks, ended: make(chan struct{})}
 	w.more = sync.NewCond(&w.mu)
 	go w.run()
@@ -97,7 +97,7 @@ func (w *watcher) tell(s seen) {
 	v.tick, _ = tick.Parse(text)
 	first := w.oracle.tickOf(uid) < v.tick
 	w.oracle.snapshot(uid, v)
-	if v.seq == 1 && w.speaks && drifted(fields) {
+	if v.seq == 1 && w.speaks[uid] && drifted(fields) {
 		w.oracle.mustSignal(uid)
 	}
 	if first {

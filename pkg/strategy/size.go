@@ -1,0 +1,171 @@
+package strategy
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/signal"
+)
+
+// MinNotional is the least that the broker takes in one order, USD
+// (https://docs.alpaca.markets/docs/fractional-trading).
+const MinNotional = 1
+
+// Exposure is what an account has of a symbol and what is under way, USD.
+type Exposure struct {
+	Held  decimal.Decimal // negative if short
+	Buys  decimal.Decimal // open orders, open signals of other strategies, and signals that were acted on
+	Sells decimal.Decimal // likewise
+	Own   decimal.Decimal // the strategy's own open signal, negative if it sells; a new one takes its place
+	Blind bool            // there is an open order of which can't be told what it comes to
+}
+
+// Coming is what will be held when all is done that is under way.
+func (e Exposure) Coming() decimal.Decimal { return e.Held.Add(e.Buys).Sub(e.Sells).Add(e.Own) }
+
+// Exposed works out the exposure of a symbol. An order that came of a signal counts once, and so does a signal that is
+// both in the reservations and at the broker; expired and rejected signals count no more.
+func Exposed(in Input, symbol string) (e Exposure, err error) {
+	if e.Held, err = Value(in, symbol); err != nil {
+		return e, err
+	}
+	for _, o := range in.Orders {
+		if o.Symbol != symbol {
+			continue
+		}
+		usd, ok := left(in, o)
+		e.add(signal.Action(o.Side), usd)
+		e.Blind = e.Blind || !ok
+	}
+	for _, r := range in.Reserved {
+		done := !r.SettledAt.IsZero()
+		switch {
+		case r.Symbol != symbol || (done && !r.Executed) || (!done && !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(in.Now)):
+		case slices.ContainsFunc(in.Orders, func(o account.Order) bool { return o.ClientOrderID == r.SignalID && r.SignalID != "" }):
+		case !done && in.StrategyID != "" && r.StrategyID == in.StrategyID:
+			own := Exposure{}
+			own.add(r.Action, r.Notional)
+			e.Own = e.Own.Add(own.Coming())
+		default:
+			e.add(r.Action, r.Notional)
+		}
+	}
+	return e, nil
+}
+
+func (e *Exposure) add(side signal.Action, usd decimal.Decimal) {
+	switch side {
+	case signal.Buy:
+		e.Buys = e.Buys.Add(usd)
+	case signal.Sell:
+		e.Sells = e.Sells.Add(usd)
+	default:
+		e.Blind = true
+	}
+}
+
+// left is what an open order still comes to, USD; ok is false if it can't be told.
+func left(in Input, o account.Order) (usd decimal.Decimal, ok bool) {
+	filled := o.FilledQty.Decimal // 0 if it is missing
+	if o.Notional.Valid && filled.IsZero() {
+		return decimal.Max(o.Notional.Decimal, decimal.Decimal{}), true
+	}
+	price, ok := price(in, o)
+	switch {
+	case !ok:
+		return decimal.Decimal{}, false
+	case o.Notional.Valid:
+		usd = o.Notional.Decimal.Sub(filled.Mul(price))
+	case o.Qty.Valid:
+		usd = o.Qty.Decimal.Sub(filled).Mul(price)
+	default:
+		return decimal.Decimal{}, false
+	}
+	return decimal.Max(usd, decimal.Decimal{}), true
+}
+
+// price is the latest quote, else the order's limit, else the broker's price of what is held.
+func price(in Input, o account.Order) (decimal.Decimal, bool) {
+	if p, ok := in.Quotes[o.Symbol]; ok {
+		return p, true
+	}
+	if o.LimitPrice.Valid {
+		return o.LimitPrice.Decimal, true
+	}
+	for _, p := range in.Positions {
+		if p.Symbol == o.Symbol {
+			return p.CurrentPrice.Decimal, p.CurrentPrice.Valid
+		}
+	}
+	return decimal.Decimal{}, false
+}
+
+// Sized turns a target into a side and a notional, in whole cents: what is missing of it, or too much, when all is done
+// that is under way. It never sells more than is held. ok is false where nothing is to be done: less than MinNotional is
+// off, the strategy's own open signal does it already, or an open order can't be counted and is waited for. An intent
+// without a target stays as it is. Short positions and targets below 0 are denials.
+func (i Intent) Sized(in Input) (sized Intent, ok bool, err error) {
+	if !i.Target.Valid {
+		return i, true, nil
+	}
+	target := i.Target.Decimal
+	if target.IsNegative() {
+		return Intent{}, false, &Denial{Code: "TARGET_INVALID", Reason: fmt.Sprintf("the target of %s is $%s: want 0 or more", i.Symbol, target)}
+	}
+	if _, err := long(in, i.Symbol); err != nil {
+		return Intent{}, false, err
+	}
+	e, err := Exposed(in, i.Symbol)
+	if err != nil || e.Blind {
+		return Intent{}, false, err
+	}
+	if !e.Own.IsZero() && target.Sub(e.Coming()).Abs().LessThan(decimal.NewFromInt(MinNotional)) {
+		return Intent{}, false, nil
+	}
+	e.Own = decimal.Decimal{} // the new signal takes its place
+	off := target.Sub(e.Coming())
+	i.Action, i.Notional = signal.Buy, off.Truncate(2) // Alpaca takes cents
+	if off.IsNegative() {
+		free := e.Held.Sub(e.Sells) // what no other order sells
+		i.Action, i.Notional = signal.Sell, decimal.Min(off.Neg(), free).Truncate(2)
+	}
+	return i, i.Notional.GreaterThanOrEqual(decimal.NewFromInt(MinNotional)), nil
+}
+
+// Size is a decision of intents, sized: sells come before buys, and what comes to nothing is left out.
+func Size(in Input, intents ...Intent) (Decision, error) {
+	var sells, buys []Intent
+	for _, i := range intents {
+		sized, ok, err := i.Sized(in)
+		switch {
+		case err != nil:
+			return Decision{}, err
+		case !ok:
+		case sized.Action == signal.Sell:
+			sells = append(sells, sized)
+		default:
+			buys = append(buys, sized)
+		}
+	}
+	return Decision{Intents: append(sells, buys...)}, nil
+}
+
+// Equity is the account's, USD, or a *Denial where it is not positive.
+func Equity(in Input) (decimal.Decimal, error) {
+	if !in.Account.Equity.Valid || !in.Account.Equity.Decimal.IsPositive() {
+		return decimal.Decimal{}, &Denial{Code: "EQUITY_UNAVAILABLE", Reason: "the account's equity is missing, zero or negative"}
+	}
+	return in.Account.Equity.Decimal, nil
+}
+
+// long is the Value of a symbol that must not be held short.
+func long(in Input, symbol string) (decimal.Decimal, error) {
+	held, err := Value(in, symbol)
+	if err == nil && held.IsNegative() {
+		err = &Denial{Code: "POSITION_SHORT", Reason: fmt.Sprintf("%s is held short; this strategy works on long positions", symbol)}
+	}
+	return held, err
+}

@@ -1,0 +1,81 @@
+package strategy
+
+import (
+	"fmt"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/market"
+)
+
+// stance is what a strategy thinks of a symbol.
+type stance int
+
+const (
+	stay stance = iota // as it is
+	in
+	out
+)
+
+// swing is what strategies share that are either in a symbol, with a fixed share of equity, or out of it. Whether they are
+// in is told by the account, so they keep no state: a signal that was refused, missed or only partly done is made up for
+// at the next bar. What stands at less than half of its target does not count as in, less than MinNotional as out. A
+// position is not resized while it is held. A symbol should belong to one strategy only.
+type swing struct {
+	needs  Needs
+	weight decimal.Decimal // share of equity, of each symbol
+}
+
+// newSwing reads the parameters that all of them take; the number of bars is left to the strategy.
+func newSwing(p *Params) swing {
+	s := swing{needs: Needs{Symbols: p.Symbols("symbols"), Bars: p.Timeframe("timeframe")}, weight: p.Figure("weight", 0.1, 0.001, 1)}
+	if all := s.weight.Mul(decimal.NewFromInt(int64(len(s.needs.Symbols)))); all.GreaterThan(decimal.NewFromInt(1)) {
+		p.Fault("weight is %s of equity for each of %d symbols, together %s: want at most 1", s.weight, len(s.needs.Symbols), all)
+	}
+	return s
+}
+
+func (s *swing) Triggers() Triggers { return Triggers{Bar: s.needs.Bars} }
+
+func (s *swing) Needs() Needs { return s.needs }
+
+// decide asks look about each symbol.
+func (s *swing) decide(input Input, look func(symbol string, bars Series) (stance, string, error)) (Decision, error) {
+	equity, err := Equity(input)
+	if err != nil {
+		return Decision{}, err
+	}
+	target := equity.Mul(s.weight)
+	var intents []Intent
+	for _, symbol := range s.needs.Symbols {
+		bars, ok, err := s.needs.Series(input, symbol)
+		if err != nil {
+			return Decision{}, err
+		}
+		if !ok {
+			continue
+		}
+		think, reason, err := look(symbol, bars)
+		if err != nil {
+			return Decision{}, err
+		}
+		e, err := Exposed(input, symbol)
+		if err != nil {
+			return Decision{}, err
+		}
+		switch coming := e.Coming(); {
+		case think == in && coming.Add(coming).LessThan(target):
+			intents = append(intents, Intent{Symbol: symbol, Target: decimal.NewNullDecimal(target), Reason: reason})
+		case think == out && e.Held.Abs().GreaterThanOrEqual(decimal.NewFromInt(MinNotional)):
+			intents = append(intents, Intent{Symbol: symbol, Target: decimal.NewNullDecimal(decimal.Decimal{}), Reason: reason})
+		}
+	}
+	return Size(input, intents...)
+}
+
+// settled is how many bars an average of Wilder's over n takes until what it began with no longer counts: of the first
+// average less than 0.01 % is left after ten times n.
+func settled(n int) int { return 10*n + 1 }
+
+// named is a bar's timeframe and its newest close, for reasons.
+func named(f market.Timeframe, s Series) string { return fmt.Sprintf("%s close %.2f", f, s.Last()) }
