@@ -19,6 +19,7 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 		return at, err
 	}
 	p.onClose(secrets.Close)
+	secrets.ServePlatform(p.secrets)
 	if err := p.openReview(ctx); err != nil {
 		return at, err
 	}
@@ -29,7 +30,7 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 		"SECRET_MANAGER_ENDPOINT=" + secrets.Addr(),
 		"SYNC_TICKS_TOPIC=" + topicTicks, "SYNC_REQUESTS_TOPIC=" + topicRequests, "DEAD_LETTERS_TOPIC=" + topicDead,
 		"ALPACA_PAPER_URL=" + p.trading, "ALPACA_LIVE_URL=" + p.trading, "ALPACA_DATA_URL=" + p.data,
-		"MARKET_DATA_USER=" + p.accounts[0].userID,
+		"MARKET_DATA_USER=" + p.accounts[0].userID, "MARKET_DATA_SECRET=" + p.signalerSecret(),
 		"LOG_LEVEL=" + p.opts.LogLevel.String(), "LOG_FORMAT=json",
 	}
 	urls := map[string]*string{"fanout": &at.fanout, "syncer": &at.syncer, "signaler": &at.signaler}
@@ -47,6 +48,14 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 	}
 	p.announce(db)
 	return at, nil
+}
+
+// signalerSecret: without a server of market data beside another broker, Alpaca's own is not asked.
+func (p *platform) signalerSecret() string {
+	if p.data == "" {
+		return "none"
+	}
+	return dataSecret
 }
 
 // announce says where everything is.
