@@ -90,7 +90,7 @@ func (d *Data) closed(symbol string, t market.Timeframe, by time.Time, got []mar
 			to   *decimal.Decimal
 			from float64
 		}{{&b.Open, g.Open}, {&b.High, g.High}, {&b.Low, g.Low}, {&b.Close, g.Close}} {
-			if !(f.from > 0 && f.from < 1e9) { // NaN too
+			if !(f.from > 1e-9 && f.from < 1e9) { // NaN too
 				return nil, refuse(g.Timestamp, fmt.Errorf("a price is %g", f.from))
 			}
 			*f.to = decimal.NewFromFloat(f.from)

@@ -216,30 +216,10 @@ func (x *exchange) bars(symbol string, t market.Timeframe, spans []span, p price
 	defer x.mu.Unlock()
 	bars := make([]bar, 0, len(spans))
 	for _, s := range spans {
-		if b, ok := x.walked(i, s, p.minute); ok {
+		if b, ok := x.walk.bar(i, s.from.Unix()/60, s.to.Unix()/60); ok {
+			b.At = s.at
 			bars = append(bars, b)
 		}
 	}
 	return bars
-}
-
-// walked is the bar of the walk's minutes in a span.
-func (x *exchange) walked(i int, s span, now int64) (b bar, ok bool) {
-	b.At = s.at
-	var open, high, low, last int64
-	for m := s.from.Unix() / 60; m < s.to.Unix()/60 && m <= now; m++ {
-		all, known := x.walk.at(m)
-		if !known {
-			return b, false // before the history
-		}
-		price := all[i]
-		if open == 0 {
-			open, high, low = price, price, price
-		}
-		high, low, last = max(high, price), min(low, price), price
-		b.Volume += x.walk.volume(m)
-	}
-	b.Open, b.High, b.Low, b.Close = float64(open)/100, float64(high)/100, float64(low)/100, float64(last)/100
-	b.Trades, b.VWAP = b.Volume/10, float64(high+low)/200
-	return b, open != 0
 }

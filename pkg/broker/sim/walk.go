@@ -16,10 +16,19 @@ type walk struct {
 	future     [][len(listed)]int64 // from the first minute on
 	past       [][len(listed)]int64 // from the minute before it backwards
 	first      int64                // minute, from the Unix epoch
+	made       map[stretch]bar      // bars of an hour and more that are closed
 }
 
+// stretch is where a made bar lies.
+type stretch struct {
+	symbol   int
+	from, to int64 // minutes
+}
+
+const maxMade = 50_000
+
 func newWalk(seed uint64, volatility float64, minute int64) *walk {
-	w := &walk{seed: seed, volatility: volatility, first: minute}
+	w := &walk{seed: seed, volatility: volatility, first: minute, made: map[stretch]bar{}}
 	var start [len(listed)]int64
 	for i, l := range listed {
 		start[i] = l.cents
@@ -52,6 +61,7 @@ func (w *walk) advance(minute int64) {
 	if minute-w.last() > maxHistory {
 		now := w.future[len(w.future)-1]
 		w.first, w.past, w.future = minute-catchUp, nil, append(w.future[:0], now)
+		clear(w.made)
 	}
 	for w.last() < minute-catchUp {
 		w.future = append(w.future, w.future[len(w.future)-1])
@@ -61,6 +71,7 @@ func (w *walk) advance(minute int64) {
 	}
 	if n := len(w.future); n > 2*maxHistory {
 		w.future, w.first, w.past = append(w.future[:0:0], w.future[n-maxHistory:]...), w.last()-maxHistory+1, nil
+		clear(w.made)
 	}
 }
 
@@ -81,6 +92,37 @@ func (w *walk) at(minute int64) (cents [len(listed)]int64, ok bool) {
 		w.past = append(w.past, moved(from, w.step(m), -1))
 	}
 	return w.past[back-1], true
+}
+
+// bar is what a symbol did in the minutes [from, to), up to the newest that is known; ok is false if some lie before the
+// history.
+func (w *walk) bar(symbol int, from, to int64) (b bar, ok bool) {
+	key := stretch{symbol, from, to}
+	if b, ok := w.made[key]; ok {
+		return b, true
+	}
+	var open, high, low, last int64
+	for m := from; m < to && m <= w.last(); m++ {
+		all, known := w.at(m)
+		if !known {
+			return b, false
+		}
+		price := all[symbol]
+		if open == 0 {
+			open, high, low = price, price, price
+		}
+		high, low, last = max(high, price), min(low, price), price
+		b.Volume += w.volume(m)
+	}
+	b.Open, b.High, b.Low, b.Close = float64(open)/100, float64(high)/100, float64(low)/100, float64(last)/100
+	b.Trades, b.VWAP = b.Volume/10, float64(high+low)/200
+	if to <= w.last() && to-from >= 60 {
+		if len(w.made) >= maxMade {
+			clear(w.made)
+		}
+		w.made[key] = b
+	}
+	return b, open != 0
 }
 
 // volume is how many shares change hands in a minute.
