@@ -2,6 +2,7 @@ package market
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -101,8 +102,8 @@ func (c *BarCache) fetch(ctx context.Context, t Timeframe, by time.Time, symbols
 	p.mu.Lock()
 	for _, s := range symbols {
 		e := p.entries[s]
-		if missing := c.missing(e, t, by); missing <= fewNew && missing < e.want && e.depth >= e.want {
-			few, add = append(few, s), max(add, missing)
+		if n := missing(e, t, by); n <= fewNew && n < e.want && e.depth >= e.want {
+			few, add = append(few, s), max(add, n)
 			continue
 		}
 		all, depth = append(all, s), max(depth, e.want)
@@ -110,10 +111,12 @@ func (c *BarCache) fetch(ctx context.Context, t Timeframe, by time.Time, symbols
 	p.mu.Unlock()
 	asks := isolateLimit
 	// two more than are missing: the newest known one may have been revised, the one before it shows that nothing else was
+	came := len(few) == 0
 	err := p.isolate(few, &asks, func(some []string) error {
 		got, err := c.bars.Closed(ctx, some, t, add+2, by)
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		came = came || len(got) > 0 || err == nil
 		for _, s := range some {
 			e := p.entries[s]
 			if e == nil || got[s] == nil && err != nil {
@@ -128,10 +131,10 @@ func (c *BarCache) fetch(ctx context.Context, t Timeframe, by time.Time, symbols
 		}
 		return err
 	})
-	if err != nil {
+	if !came {
 		return err // the source is in trouble: it is not asked for more
 	}
-	return p.isolate(all, &asks, func(some []string) error {
+	return errors.Join(err, p.isolate(all, &asks, func(some []string) error {
 		got, err := c.bars.Closed(ctx, some, t, depth+1, by)
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -142,15 +145,15 @@ func (c *BarCache) fetch(ctx context.Context, t Timeframe, by time.Time, symbols
 			}
 		}
 		return err
-	})
+	}))
 }
 
-// missing is how many bars may have closed since the newest known one.
-func (c *BarCache) missing(e *entry[[]Bar], t Timeframe, by time.Time) int {
+// missing is how many bars may have closed since the last fetch, and one that was late.
+func missing(e *entry[[]Bar], t Timeframe, by time.Time) int {
 	if len(e.value) == 0 {
 		return MaxBars
 	}
-	return int(by.Sub(e.value[len(e.value)-1].At) / t.Duration())
+	return int(by.Sub(time.Unix(e.mark, 0))/t.Duration()) + 1
 }
 
 // join is the known bars and the new ones. It is false unless they overlap in a bar that has not changed: else bars may

@@ -22,6 +22,7 @@ type source struct {
 	takes  time.Duration
 	fault  error
 	bad    map[string]bool // refused
+	odd    map[string]bool // without a bar that can be true
 	late   map[string]time.Duration
 	closes map[string]int64 // of all bars; 0: 100
 	grid   market.Grid
@@ -65,7 +66,12 @@ func (s *source) Closed(ctx context.Context, symbols []string, t market.Timefram
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	bars := map[string][]market.Bar{}
+	var err error
 	for _, x := range symbols {
+		if s.odd[x] {
+			err = fmt.Errorf("%s: nonsense", x)
+			continue
+		}
 		if x == "NONE" {
 			continue
 		}
@@ -78,7 +84,7 @@ func (s *source) Closed(ctx context.Context, symbols []string, t market.Timefram
 			bars[x] = append(bars[x], market.Bar{At: at, Open: price, High: price, Low: price, Close: price})
 		}
 	}
-	return bars, nil
+	return bars, err
 }
 
 func (s *source) take() []string {
@@ -426,6 +432,36 @@ func TestBarsInTrouble(t *testing.T) {
 			if bad() == nil {
 				t.Error("a request that makes no sense was taken")
 			}
+		}
+	})
+}
+
+// A symbol whose bars are nonsense holds up nobody else, and a night without bars is not read all over again.
+func TestOneSymbolsTroubleAndNights(t *testing.T) {
+	at(t, "2026-11-24 15:50:01", func(t *testing.T, s *source, c *market.BarCache) {
+		s.set(func() { s.odd = map[string]bool{"ODD": true} })
+		for i := range 200 {
+			symbols := []string{"SPY", "TLT"}
+			if i > 20 {
+				symbols = append(symbols, "AAPL") // a newcomer
+			}
+			got, err := c.Closed(t.Context(), append(symbols, "ODD"), market.FiveMinutes, 100, time.Now())
+			if err == nil || len(got) != len(symbols) {
+				t.Fatalf("%d: %d symbols, %v", i, len(got), err)
+			}
+			if _, err := c.Closed(t.Context(), symbols, market.FiveMinutes, 100, time.Now()); err != nil {
+				t.Fatalf("%d: others: %v", i, err)
+			}
+			time.Sleep(time.Minute)
+		}
+		whole := 0
+		for _, asked := range s.take() {
+			if strings.Contains(asked, "SPY") && strings.HasPrefix(asked, "5Min 101 ") {
+				whole++
+			}
+		}
+		if whole != 1 {
+			t.Errorf("SPY's bars were all read %d times in one evening", whole)
 		}
 	})
 }

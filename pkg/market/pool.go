@@ -26,8 +26,6 @@ type pool[T any] struct {
 	mu      sync.Mutex
 	entries map[string]*entry[T]
 	flight  chan struct{} // closed when the running fetch ends; nil: none runs
-	fault   error         // of the last fetch, if it brought nothing at all
-	until   time.Time     // it counts
 }
 
 // entry is what is known of a symbol.
@@ -53,11 +51,6 @@ func (p *pool[T]) get(ctx context.Context, symbols []string, want func(*entry[T]
 		full := p.note(symbols, want)
 		if !slices.ContainsFunc(symbols, func(s string) bool { return p.due(s, due) }) {
 			err := errors.Join(full, p.faults(symbols))
-			p.mu.Unlock()
-			return err
-		}
-		if p.now().Before(p.until) {
-			err := errors.Join(full, p.fault)
 			p.mu.Unlock()
 			return err
 		}
@@ -99,18 +92,12 @@ func (p *pool[T]) start(ctx context.Context, due func(string, *entry[T]) bool, f
 	}()
 }
 
-// settle holds off what a fetch did not bring.
+// settle holds off what a fetch did not bring, and nothing else: a symbol in trouble delays no other.
 func (p *pool[T]) settle(list []string, due func(string, *entry[T]) bool, err error) {
-	left := 0
 	for _, s := range list {
 		if p.due(s, due) {
-			left++
 			p.entries[s].fault, p.entries[s].until = err, p.now().Add(failureHold)
 		}
-	}
-	p.fault, p.until = nil, time.Time{}
-	if err != nil && left == len(list) {
-		p.fault, p.until = err, p.now().Add(failureHold)
 	}
 }
 

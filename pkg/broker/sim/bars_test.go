@@ -15,6 +15,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/broker/sim"
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/porttest"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 )
 
@@ -253,3 +254,15 @@ type discard struct{ h http.Header }
 func (d discard) Header() http.Header         { return d.h }
 func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
+
+// The adapter on the simulator, alone and behind the cache, keeps the port's promises.
+func TestBarsContract(t *testing.T) {
+	w := newWorld(t, sim.Config{Seed: 5})
+	w.now = start.Add(2*time.Hour + 7*time.Minute)
+	grid, err := market.NewGrid(market.Calendar{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	porttest.Bars(t, w.data(t), w.now)
+	porttest.Bars(t, market.NewBarCache(w.data(t), grid, func() time.Time { return w.now }), w.now)
+}
