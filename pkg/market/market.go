@@ -47,7 +47,7 @@ func CheckSymbol(s string) error {
 // IsCrypto says that a symbol is a pair of currencies, which trades round the clock.
 func IsCrypto(symbol string) bool { return strings.Contains(symbol, "/") }
 
-// ErrRejected: the source takes no such request, for a symbol in it perhaps. Asking for the others may work.
+// ErrRejected says that the source takes no such request, for a symbol in it perhaps: asking for the others may work.
 var ErrRejected = errors.New("market data: request refused")
 
 // None has no quotes at all: strategies use the broker's own valuation.

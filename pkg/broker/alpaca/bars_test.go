@@ -296,8 +296,8 @@ func TestDataLimit(t *testing.T) {
 
 // Keys are read when they are needed, hourly, and after a refusal; while they can't be, the old ones serve.
 func TestDataKeys(t *testing.T) {
-	now, reads, good := noon, 0, "secret-1"
-	current, fault := "secret-1", error(secret.ErrNotFound)
+	now, reads, good, current := noon, 0, "secret-1", "secret-1"
+	fault := secret.ErrNotFound
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("APCA-API-SECRET-KEY") != good {
 			w.WriteHeader(http.StatusForbidden)
