@@ -19,7 +19,7 @@ import (
 
 func localCommand() *cobra.Command {
 	var opts local.Options
-	var latency, duplicate, reorder, logLevel string
+	var latency, duplicate, reorder, logLevel, bars string
 	var faults []string
 	var asJSON bool
 	c := &cobra.Command{
@@ -41,6 +41,9 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
   # on the official Firestore emulator
   agenttrader local --firestore=emulator --users 200 --ticks 3 --interval 10s --duplicate 10% --json
 
+  # two hours of your own prices: the columns are symbol,timeframe,t,o,h,l,c,v
+  agenttrader local --bars prices.csv --ticks 120 --interval 1s
+
   # your own Alpaca paper account, every minute until Ctrl-C
   agenttrader local --users-file keys.json --alpaca-url https://paper-api.alpaca.markets --alpaca-data-url https://data.alpaca.markets`,
 		Args: cobra.NoArgs,
@@ -56,6 +59,9 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 			}
 			if opts.Reorder, err = local.ParseShare(reorder); err != nil {
 				return fmt.Errorf("--reorder: %w", err)
+			}
+			if opts.Replay, err = readBars(bars); err != nil {
+				return err
 			}
 			log, err := logger(c.ErrOrStderr(), logLevel)
 			if err != nil {
@@ -76,6 +82,7 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 	f.StringVar(&opts.Firestore, "firestore", local.Memory, `where the documents are: "memory", or "emulator" for the official one (of the gcloud SDK; needs Java), driven by its own change events`)
 	f.StringVar(&opts.AlpacaURL, "alpaca-url", "", "a server that speaks Alpaca's trading API, in place of the simulator")
 	f.StringVar(&opts.DataURL, "alpaca-data-url", "", "a server that speaks Alpaca's market-data API; it is given the first user's keys")
+	f.StringVar(&bars, "bars", "", "a CSV or JSON file of bars that the simulator replays in place of its random walk; the platform's clock begins in it")
 	f.StringVar(&opts.UsersFile, "users-file", "", `users in place of made-up ones: a JSON list of {"user_id", "key_id", "secret_key"}`)
 	f.StringVar(&opts.Custody, "custody", gcp.SecretManager, `where the users' keys are: "secret-manager", or "envelope": encrypted in the documents`)
 	f.Uint64Var(&opts.Seed, "seed", 1, "makes the simulated accounts, prices and faults")
@@ -129,6 +136,18 @@ func logger(w io.Writer, level string) (*slog.Logger, error) {
 		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
+}
+
+// readBars reads the file of --bars; "" is none.
+func readBars(path string) (*sim.Replay, error) {
+	if path == "" {
+		return nil, nil
+	}
+	r, err := sim.ReadReplay(path)
+	if err != nil {
+		return nil, fmt.Errorf("--bars: %w", err)
+	}
+	return r, nil
 }
 
 func parseFaults(texts []string) ([]sim.Fault, error) {

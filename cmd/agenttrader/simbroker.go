@@ -13,7 +13,7 @@ import (
 )
 
 func simBrokerCommand() *cobra.Command {
-	var addr, latency string
+	var addr, latency, bars string
 	var faults []string
 	var seed uint64
 	var churn float64
@@ -34,8 +34,12 @@ keys that is not empty is an account of its own.`,
 			if err != nil {
 				return err
 			}
+			replay, err := readBars(bars)
+			if err != nil {
+				return err
+			}
 			debug.SetGCPercent(400) // it is to be fast beside what is measured, and has the memory
-			server := sim.New(sim.Config{Seed: seed, Now: time.Now, Latency: l, Faults: fs, AnyKey: true, Churn: churn})
+			server := sim.New(sim.Config{Seed: seed, Now: time.Now, Latency: l, Faults: fs, Replay: replay, AnyKey: true, Churn: churn})
 			s, err := serve.Listen(c.Context(), addr, server)
 			if err != nil {
 				return err
@@ -59,6 +63,7 @@ keys that is not empty is an account of its own.`,
 	f.StringVar(&addr, "addr", "127.0.0.1:9090", "where to listen; loopback only")
 	f.StringVar(&latency, "broker-latency", "", "50ms, 20ms..80ms (uniform) or 50ms~200ms (log-normal: median, p99)")
 	f.StringArrayVar(&faults, "fault", nil, "a fault by share of the keys or by key: 401=2%, hang=KEYID (repeatable)")
+	f.StringVar(&bars, "bars", "", "a CSV or JSON file of bars, replayed in place of the random walk; they keep their times")
 	f.Float64Var(&churn, "churn", 0, "share of the account reads, 0 to 1, at which a dollar has just come in")
 	f.Uint64Var(&seed, "seed", 1, "makes the accounts, prices and faults")
 	return c

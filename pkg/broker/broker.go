@@ -54,7 +54,7 @@ const (
 // Error is a broker call that failed. It never holds a key.
 type Error struct {
 	Kind    Kind
-	Op      string    // "account", "positions", "orders", "quotes", "calendar", "clock"
+	Op      string    // "account", "positions", "orders", "quotes", "bars", "calendar", "clock"
 	Status  int       // HTTP status; 0 if there was no answer
 	Code    int       // the error body's code; 0 if none
 	Message string    // the broker's own words, bounded

@@ -1,10 +1,12 @@
-// Package market is market data: quotes by symbol, shared by all users.
+// Package market is market data: quotes and bars by symbol, shared by all users.
 package market
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -26,7 +28,9 @@ func (q Quote) Mid() (mid decimal.Decimal, ok bool) {
 
 // Quotes gives the latest quotes.
 type Quotes interface {
-	// Latest returns a quote for each of the symbols that has one; a symbol without is left out.
+	// Latest returns a quote for each of the symbols that has one; a symbol without is left out. Quotes that come with an
+	// error are good: it is about symbols that are left out, or whose quotes are old (Fresh). The caller must not change
+	// the map.
 	Latest(ctx context.Context, symbols []string) (map[string]Quote, error)
 }
 
@@ -39,6 +43,12 @@ func CheckSymbol(s string) error {
 	}
 	return nil
 }
+
+// IsCrypto says that a symbol is a pair of currencies, which trades round the clock.
+func IsCrypto(symbol string) bool { return strings.Contains(symbol, "/") }
+
+// ErrRejected says that the source takes no such request, for a symbol in it perhaps: asking for the others may work.
+var ErrRejected = errors.New("market data: request refused")
 
 // None has no quotes at all: strategies use the broker's own valuation.
 type None struct{}

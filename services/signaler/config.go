@@ -12,7 +12,7 @@ import (
 type Config struct {
 	MaxSnapshotAge Seconds       `env:"ALPACA_SNAPSHOT_MAX_AGE_S"` // an older snapshot is not traded on; the predecessor's variable
 	SignalLife     time.Duration `env:"SIGNALER_SIGNAL_LIFE"`      // from a signal's creation to its expires_at
-	QuoteTimeout   time.Duration `env:"SIGNALER_QUOTE_TIMEOUT"`    // for the quotes of one event; without them strategies use the broker's valuation
+	QuoteTimeout   time.Duration `env:"SIGNALER_QUOTE_TIMEOUT"`    // for the quotes of one event, and for its bars; without quotes strategies use the broker's valuation
 }
 
 // DefaultConfig is a good setting for most.

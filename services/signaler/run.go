@@ -31,8 +31,9 @@ func (s *Service) run(ctx context.Context, d strategy.Definition, triggered stra
 		return nil
 	}
 	quotes := s.prices(ctx, d.UserID, strat.Needs().Symbols)
+	bars := s.bars(ctx, d.UserID, strat.Needs())
 	for range rounds {
-		signals := s.decide(d, strat, cause, snap, quotes)
+		signals := s.decide(d, strat, cause, snap, quotes, bars)
 		if len(signals) == 0 {
 			return nil
 		}
@@ -54,7 +55,7 @@ func (s *Service) run(ctx context.Context, d strategy.Definition, triggered stra
 }
 
 // decide is pure but for the clock: what the strategy wants, less what it may not have.
-func (s *Service) decide(d strategy.Definition, strat strategy.Strategy, cause strategy.Cause, snap account.Snapshot, quotes market.Prices) []signal.Signal {
+func (s *Service) decide(d strategy.Definition, strat strategy.Strategy, cause strategy.Cause, snap account.Snapshot, quotes market.Prices, bars map[string][]market.Bar) []signal.Signal {
 	now := s.Now()
 	sign := func(symbol string) signal.Signal {
 		return signal.Signal{
@@ -72,7 +73,7 @@ func (s *Service) decide(d strategy.Definition, strat strategy.Strategy, cause s
 	if denial := risk.Usable(snap, now, tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), 1)); denial != nil {
 		return []signal.Signal{deny(signal.AllSymbols, denial)}
 	}
-	in := strategy.Input{Now: now, Cause: cause, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders, Quotes: quotes}
+	in := strategy.Input{Now: now, Cause: cause, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders, Quotes: quotes, Bars: bars}
 	decision, err := strat.Decide(in)
 	if err != nil {
 		return []signal.Signal{deny(signal.AllSymbols, denialOf(err))}
@@ -105,7 +106,6 @@ func (s *Service) prices(ctx context.Context, userID string, symbols []string) m
 	quotes, err := s.Quotes.Latest(ctx, symbols)
 	if err != nil {
 		s.Fault(ctx, userID, fmt.Errorf("quotes of %v: %w", symbols, err))
-		return nil
 	}
-	return market.Fresh(quotes, s.Now())
+	return market.Fresh(quotes, s.Now()) // those that came all the same, and the last known ones as long as they count
 }

@@ -27,13 +27,15 @@ type Deps struct {
 	Strategies strategy.Store
 	Signals    signal.Book
 	Quotes     market.Quotes
+	Bars       market.Bars // nil: none
 	Now        func() time.Time
 	Fault      func(ctx context.Context, userID string, err error) // told what was gone on without; may be nil
 }
 
 // Service handles change events of account snapshots.
 type Service struct {
-	cfg Config
+	cfg  Config
+	grid market.Grid
 	Deps
 }
 
@@ -45,7 +47,14 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Fault == nil {
 		deps.Fault = func(context.Context, string, error) {}
 	}
-	return &Service{cfg: cfg, Deps: deps}, nil
+	if deps.Bars == nil {
+		deps.Bars = market.NoBars{}
+	}
+	grid, err := market.NewGrid(market.Calendar{})
+	if err != nil {
+		return nil, fmt.Errorf("signaler: %w", err)
+	}
+	return &Service{cfg: cfg, grid: grid, Deps: deps}, nil
 }
 
 // Handle runs what one write of a snapshot triggered. Repeated, late or reordered events do no harm: a signal's id

@@ -26,6 +26,7 @@ func (p *platform) custodyEnv(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	p.onClose(secrets.Close)
+	secrets.ServePlatform(p.secrets)
 	env := []string{"SECRET_MANAGER_ENDPOINT=" + secrets.Addr()}
 	if p.kms == nil {
 		return env, nil

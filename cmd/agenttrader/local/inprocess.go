@@ -13,6 +13,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/services/fanout"
 	"github.com/agenttrader/agenttrader/services/signaler"
@@ -21,7 +22,7 @@ import (
 
 // inProcess mounts the services in this process, each behind a port of its own.
 func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
-	broker, quotes, err := p.connectBroker()
+	broker, quotes, bars, err := p.connectBroker()
 	if err != nil {
 		return at, err
 	}
@@ -42,7 +43,7 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 		return at, err
 	}
 	sig, err := signaler.New(signaler.DefaultConfig(), signaler.Deps{
-		Snapshots: p.store, Strategies: p.store, Signals: p.store, Quotes: quotes, Now: p.now,
+		Snapshots: p.store, Strategies: p.store, Signals: p.store, Quotes: quotes, Bars: bars, Now: p.now,
 		Fault: p.fault,
 	})
 	if err != nil {
@@ -135,22 +136,28 @@ func (p *platform) listen(ctx context.Context, name string, h event.Handler) (ur
 	return s.URL(), nil
 }
 
-func (p *platform) connectBroker() (*alpaca.Broker, market.Quotes, error) {
+func (p *platform) connectBroker() (*alpaca.Broker, market.Quotes, market.Bars, error) {
 	pool := alpaca.NewTransport()
 	p.onClose(pool.CloseIdleConnections)
 	calls := &countingTransport{next: pool, calls: &p.calls}
 	b, err := alpaca.New(alpaca.Config{PaperURL: p.trading, LiveURL: p.trading, Transport: calls, Now: p.now})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if p.data == "" {
-		return b, market.None{}, nil
+		return b, market.None{}, market.NoBars{}, nil
 	}
-	quotes, err := alpaca.NewQuotes(alpaca.QuotesConfig{BaseURL: p.data, Transport: calls}, p.accounts[0].creds)
+	data, err := alpaca.NewData(alpaca.DataConfig{BaseURL: p.data, Transport: calls, Now: p.now}, func(ctx context.Context) (secret.Credentials, error) {
+		return p.secrets.PlatformKeys(ctx, dataSecret)
+	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return b, market.NewCache(quotes, p.now), nil
+	grid, err := market.NewGrid(market.Calendar{})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return b, market.NewQuoteCache(data, p.now), market.NewBarCache(data, grid, p.now), nil
 }
 
 // countingTransport counts the calls to the broker.

@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -130,5 +131,33 @@ func TestUsersFile(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v, want an error that says %q and no key", content, err, want)
 		}
+	}
+}
+
+// A file of bars sets the clock: the run ends where the file does.
+func TestReplay(t *testing.T) {
+	file := "symbol,timeframe,t,o,h,l,c,v\n"
+	at := time.Date(2026, 3, 2, 15, 0, 0, 0, time.UTC)
+	for i := range 12 {
+		price := 500 + 20*(i%2) // the accounts move by it
+		file += fmt.Sprintf("SPY,5Min,%s,%d,%d,%d,%d,1000\n", at.Add(time.Duration(i)*5*time.Minute).Format(time.RFC3339), price, price, price, price)
+	}
+	replay, err := sim.ParseReplay([]byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options()
+	o.Replay, o.Ticks = replay, 10
+	var last local.Progress
+	r, err := local.Run(t.Context(), o, slog.New(slog.DiscardHandler), func(p local.Progress) { last = p })
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r.Err())
+	}
+	if want := "tick 16:00Z"; !strings.HasPrefix(last.Line(), want) || r.Signals == 0 {
+		t.Errorf("the last tick is %q, want %q; %d signals", last.Line(), want, r.Signals)
+	}
+	o.AlpacaURL = "http://127.0.0.1:1"
+	if err := o.Validate(); err == nil || !strings.Contains(err.Error(), "--bars") {
+		t.Errorf("with another server: %v", err)
 	}
 }

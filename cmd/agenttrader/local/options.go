@@ -34,6 +34,7 @@ type Options struct {
 	AlpacaURL string  // "" is the simulator
 	DataURL   string  // "" is the simulator's, or none beside an AlpacaURL
 	UsersFile string
+	Replay    *sim.Replay // bars of a file in place of the simulator's prices; nil: none
 	Seed      uint64
 	Firestore string             // Memory or Emulator; "" is Memory
 	Custody   string             // of the users' keys: gcp.SecretManager or gcp.Envelope; "" is the former
@@ -79,7 +80,24 @@ func (o Options) Validate() error {
 	if o.AlpacaURL != "" && len(o.Faults) > 0 {
 		errs = append(errs, errors.New("--fault works on the simulator only: leave out --alpaca-url"))
 	}
+	if o.AlpacaURL != "" && o.Replay != nil {
+		errs = append(errs, errors.New("--bars works on the simulator only: leave out --alpaca-url"))
+	}
 	return errors.Join(errs...)
+}
+
+// begin is where the platform's clock begins. With a file of bars the run ends where the file does; without a number of
+// ticks it begins half-way, so that strategies find bars of before.
+func (o Options) begin(now time.Time) time.Time {
+	if o.Replay == nil {
+		return now
+	}
+	from, to := o.Replay.Range()
+	back := time.Duration(o.Ticks) * time.Minute
+	if o.Ticks == 0 || back > to.Sub(from) {
+		back = to.Sub(from) / 2
+	}
+	return to.Add(-back)
 }
 
 // ParseShare reads "10%" or "0.1".

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
@@ -36,17 +38,18 @@ type platform struct {
 	oracle   *oracle
 	log      *slog.Logger
 
-	now    func() time.Time // the platform's clock
-	step   func() time.Time // the time of the next tick
-	db     database
-	store  *store.Store
-	vault  *mem.Vault
-	kms    *mem.KMS // nil: the keys are in Secret Manager
-	pubsub *mem.PubSub
-	feed   feed
-	ticks  event.Publisher
-	dead   event.Publisher
-	calls  atomic.Int64 // to the broker
+	now     func() time.Time // the platform's clock
+	step    func() time.Time // the time of the next tick
+	db      database
+	store   *store.Store
+	vault   *mem.Vault
+	kms     *mem.KMS // nil: the keys are in Secret Manager
+	secrets *mem.PlatformSecrets
+	pubsub  *mem.PubSub
+	feed    feed
+	ticks   event.Publisher
+	dead    event.Publisher
+	calls   atomic.Int64 // to the broker
 
 	trading, data string // the broker's addresses
 	at            endpoints
@@ -77,10 +80,10 @@ func start(ctx context.Context, opts Options, log *slog.Logger) (_ *platform, er
 	p.meter = newMeter(p.oracle)
 	p.now, p.step = time.Now, time.Now
 	if opts.Binaries == "" { // the processes know the real time only
-		clock := mem.NewClock(time.Now(), opts.Interval)
+		clock := mem.NewClock(opts.begin(time.Now()), opts.Interval)
 		p.now, p.step = clock.Now, clock.Step
 	}
-	p.vault = mem.NewVault()
+	p.vault, p.secrets = mem.NewVault(), mem.NewPlatformSecrets()
 	if opts.Custody == gcp.Envelope {
 		if p.kms, err = mem.NewKMS(mem.KMSKey); err != nil {
 			return nil, err
@@ -125,15 +128,23 @@ func (p *platform) openDatabase(ctx context.Context) (err error) {
 func (p *platform) openBroker(ctx context.Context) error {
 	p.trading, p.data = p.opts.AlpacaURL, p.opts.DataURL
 	if p.trading != "" {
-		return nil
+		return p.addDataKeys(p.accounts[0].creds)
 	}
-	cfg := sim.Config{Seed: p.opts.Seed, Now: p.now, Latency: p.opts.Latency, Faults: p.opts.Faults}
+	cfg := sim.Config{Seed: p.opts.Seed, Now: p.now, Latency: p.opts.Latency, Faults: p.opts.Faults, Replay: p.opts.Replay}
 	if p.opts.chaos != nil {
 		cfg.Volatility = chaosVolatility
 	}
 	server := sim.New(cfg)
 	for _, a := range p.accounts {
 		server.Register(a.creds.Reveal())
+	}
+	data, err := p.dataKeys()
+	if err != nil {
+		return err
+	}
+	server.Register(data.Reveal())
+	if err := p.addDataKeys(data); err != nil {
+		return err
 	}
 	handler := p.counting(server)
 	if p.opts.chaos != nil {
@@ -148,6 +159,28 @@ func (p *platform) openBroker(ctx context.Context) error {
 	if p.data == "" {
 		p.data = s.URL()
 	}
+	return nil
+}
+
+// dataSecret holds the platform's own keys, for market data.
+const dataSecret = "alpaca-market-data"
+
+// dataKeys are the platform's own with the simulator, and the first user's with another server of market data, which
+// knows no others.
+func (p *platform) dataKeys() (secret.Credentials, error) {
+	if p.data != "" {
+		return p.accounts[0].creds, nil
+	}
+	return secret.NewCredentials("PKSIMDATA", fmt.Sprintf("sim-secret-%d-data", p.opts.Seed))
+}
+
+func (p *platform) addDataKeys(creds secret.Credentials) error {
+	keyID, secretKey := creds.Reveal()
+	payload, err := json.Marshal(map[string]string{"key_id": keyID, "secret_key": secretKey})
+	if err != nil {
+		return err
+	}
+	p.secrets.Add(dataSecret, payload)
 	return nil
 }
 

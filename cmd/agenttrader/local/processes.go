@@ -25,7 +25,7 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 		"PUBSUB_EMULATOR_HOST="+p.pubsub.Addr(),
 		"SYNC_TICKS_TOPIC="+topicTicks, "SYNC_REQUESTS_TOPIC="+topicRequests, "DEAD_LETTERS_TOPIC="+topicDead,
 		"ALPACA_PAPER_URL="+p.trading, "ALPACA_LIVE_URL="+p.trading, "ALPACA_DATA_URL="+p.data,
-		"MARKET_DATA_USER="+p.accounts[0].userID,
+		"MARKET_DATA_USER="+p.accounts[0].userID, "MARKET_DATA_SECRET="+p.signalerSecret(),
 		"LOG_LEVEL="+p.opts.LogLevel.String(), "LOG_FORMAT=json",
 	)
 	urls := map[string]*string{"fanout": &at.fanout, "syncer": &at.syncer, "signaler": &at.signaler}
@@ -43,6 +43,14 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 	}
 	p.announce(db)
 	return at, nil
+}
+
+// signalerSecret: without a server of market data beside another broker, Alpaca's own is not asked.
+func (p *platform) signalerSecret() string {
+	if p.data == "" {
+		return "none"
+	}
+	return dataSecret
 }
 
 // announce says where everything is.

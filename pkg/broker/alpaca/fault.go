@@ -20,6 +20,9 @@ func (c *call) fault(op string, err error) error {
 	if errors.Is(err, context.Canceled) && errors.Is(c.ctx.Err(), context.Canceled) {
 		return fmt.Errorf("alpaca %s: %w", op, context.Canceled) // the caller's own doing, not the broker's
 	}
+	if own := (*broker.Error)(nil); errors.As(err, &own) {
+		return own // ours, from before the request
+	}
 	e := &broker.Error{Op: op, Status: c.status, ResetAt: resetAt(c.header)}
 	var api *alpaca.APIError
 	if errors.As(err, &api) {

@@ -43,7 +43,7 @@ func (c canned) RoundTrip(req *http.Request) (*http.Response, error) {
 	if c.cut {
 		body = io.MultiReader(body, iotest.ErrReader(errors.New("connection reset by peer")))
 	}
-	return &http.Response{StatusCode: c.status, Header: c.header, Body: io.NopCloser(body), Request: req}, nil
+	return &http.Response{StatusCode: c.status, Header: c.header.Clone(), Body: io.NopCloser(body), Request: req}, nil
 }
 
 func openCanned(t testing.TB, c canned) broker.Session {

@@ -3,69 +3,56 @@ package alpaca
 import (
 	"context"
 	"errors"
-	"net/http"
-	"os"
-	"strings"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/alpacahq/alpaca-trade-api-go/v3/marketdata"
 	"github.com/shopspring/decimal"
 
+	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/market"
-	"github.com/agenttrader/agenttrader/pkg/secret"
 )
 
-// QuotesConfig says where Alpaca's market data is. The zero QuotesConfig is Alpaca itself.
-type QuotesConfig struct {
-	BaseURL   string
-	Transport http.RoundTripper // nil is NewTransport
-	Timeout   time.Duration     // of one call; 0 is 10 s
+// maxSymbols go into one request: a query of more would be longer than many a proxy takes.
+const maxSymbols = 500
+
+// Latest implements market.Quotes.
+func (d *Data) Latest(ctx context.Context, symbols []string) (map[string]market.Quote, error) {
+	quotes := make(map[string]market.Quote, len(symbols))
+	shares, pairs := split(symbols)
+	var errs []error
+	for some := range slices.Chunk(shares, maxSymbols) {
+		err := d.do(ctx, "quotes", func(client *marketdata.Client) error {
+			got, err := client.GetLatestQuotes(some, marketdata.GetLatestQuoteRequest{})
+			for symbol, g := range got {
+				errs = append(errs, put(quotes, some, symbol, g.BidPrice, g.AskPrice, g.Timestamp))
+			}
+			return err
+		})
+		errs = append(errs, err)
+	}
+	for some := range slices.Chunk(pairs, maxSymbols) {
+		err := d.do(ctx, "quotes", func(client *marketdata.Client) error {
+			got, err := client.GetLatestCryptoQuotes(some, marketdata.GetLatestCryptoQuoteRequest{})
+			for symbol, g := range got {
+				errs = append(errs, put(quotes, some, symbol, g.BidPrice, g.AskPrice, g.Timestamp))
+			}
+			return err
+		})
+		errs = append(errs, err)
+	}
+	return quotes, errors.Join(errs...)
 }
 
-// Quotes implements market.Quotes on Alpaca's market-data API.
-type Quotes struct {
-	cfg   QuotesConfig
-	creds secret.Credentials
-}
-
-// NewQuotes gives quotes on the account of creds.
-func NewQuotes(cfg QuotesConfig, creds secret.Credentials) (*Quotes, error) {
-	if err := secret.CheckEnv(os.Environ()); err != nil {
-		return nil, err
+// put adds a quote that was asked for and can be one.
+func put(quotes map[string]market.Quote, asked []string, symbol string, bid, ask float64, at time.Time) error {
+	if !slices.Contains(asked, symbol) {
+		return nil
 	}
-	if creds.IsZero() {
-		return nil, errors.New("alpaca market data: credentials are empty")
+	if !(bid >= 0 && bid < 1e9 && ask >= 0 && ask < 1e9) || at.Unix() <= 0 || at.Year() > 9999 {
+		return &broker.Error{Kind: broker.Malformed, Op: "quotes", Err: fmt.Errorf("%s: bid %g, ask %g at %.40s is no quote", symbol, bid, ask, at)}
 	}
-	if cfg.BaseURL == "" {
-		cfg.BaseURL = DefaultDataURL
-	}
-	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
-	if cfg.Transport == nil {
-		cfg.Transport = NewTransport()
-	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = defaultTimeout
-	}
-	return &Quotes{cfg: cfg, creds: creds}, nil
-}
-
-// Latest implements market.Quotes; its errors are *broker.Error.
-func (q *Quotes) Latest(ctx context.Context, symbols []string) (map[string]market.Quote, error) {
-	ctx, cancel := context.WithTimeout(ctx, q.cfg.Timeout)
-	defer cancel()
-	c := &call{ctx: ctx, next: q.cfg.Transport, creds: q.creds}
-	keyID, secretKey := q.creds.Reveal()
-	client := marketdata.NewClient(marketdata.ClientOpts{
-		APIKey: keyID, APISecret: secretKey, BaseURL: q.cfg.BaseURL, RetryLimit: -1,
-		HTTPClient: &http.Client{Transport: c, CheckRedirect: noRedirect},
-	})
-	got, err := client.GetLatestQuotes(symbols, marketdata.GetLatestQuoteRequest{})
-	if err != nil {
-		return nil, c.fault("quotes", err)
-	}
-	quotes := make(map[string]market.Quote, len(got))
-	for symbol, g := range got {
-		quotes[symbol] = market.Quote{Bid: decimal.NewFromFloat(g.BidPrice), Ask: decimal.NewFromFloat(g.AskPrice), At: g.Timestamp.UTC()}
-	}
-	return quotes, nil
+	quotes[symbol] = market.Quote{Bid: decimal.NewFromFloat(bid), Ask: decimal.NewFromFloat(ask), At: at.UTC()}
+	return nil
 }

@@ -2,6 +2,7 @@ package alpaca
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -36,9 +37,10 @@ func NewTransport() *http.Transport {
 // call is the transport of one SDK call: the SDK takes no context and drops headers and body, so they are put on and
 // kept here.
 type call struct {
-	ctx   context.Context
-	next  http.RoundTripper
-	creds secret.Credentials
+	ctx    context.Context
+	next   http.RoundTripper
+	creds  secret.Credentials
+	before func() error // of each request; its error takes the request's place. nil: none
 
 	status int
 	header http.Header
@@ -56,6 +58,11 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Header.Get("APCA-API-KEY-ID") != keyID || req.Header.Get("APCA-API-SECRET-KEY") != secretKey || req.Header.Get("Authorization") != "" {
 		return nil, errForeignKey
 	}
+	if c.before != nil {
+		if err := c.before(); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := oneConnection(c.ctx)
 	defer cancel()
 	resp, err := c.next.RoundTrip(req.WithContext(ctx))
@@ -64,7 +71,11 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	c.status, c.header = resp.StatusCode, resp.Header
-	c.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	body, err := plain(resp)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errCut, err)
+	}
+	c.body, err = io.ReadAll(io.LimitReader(body, maxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errCut, err)
 	}
@@ -73,6 +84,15 @@ func (c *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(c.body))
 	return resp, nil
+}
+
+// plain unpacks an answer here, where its size is bounded: the market-data SDK asks for gzip, and unpacks whatever comes.
+func plain(resp *http.Response) (io.Reader, error) {
+	if resp.Header.Get("Content-Encoding") != "gzip" {
+		return resp.Body, nil
+	}
+	resp.Header.Del("Content-Encoding")
+	return gzip.NewReader(resp.Body)
 }
 
 // oneConnection ends a request that would be sent again: net/http repeats a GET on the next pooled connection when one

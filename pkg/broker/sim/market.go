@@ -2,8 +2,6 @@ package sim
 
 import (
 	"cmp"
-	"math"
-	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -35,37 +33,40 @@ type prices struct {
 	cents  [len(listed)]int64
 }
 
-// exchange is the one market of all accounts: a geometric random walk, one step a minute.
+// exchange is the one market of all accounts: a geometric random walk, one step a minute, or the bars of a file.
 type exchange struct {
-	seed       uint64
-	volatility float64
-	mu         sync.Mutex
-	now        prices
+	replay *Replay // nil: none
+
+	mu   sync.Mutex
+	walk *walk
 }
 
 func newExchange(cfg Config) *exchange {
-	x := &exchange{seed: cfg.Seed, volatility: cmp.Or(cfg.Volatility, DefaultVolatility), now: prices{minute: cfg.Now().Unix() / 60}}
-	for i, l := range listed {
-		x.now.cents[i] = l.cents
-	}
-	return x
+	return &exchange{replay: cfg.Replay, walk: newWalk(cfg.Seed, cmp.Or(cfg.Volatility, DefaultVolatility), cfg.Now().Unix()/60)}
 }
 
 // at is the market at a time; it never goes back.
 func (x *exchange) at(t time.Time) prices {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	minute := t.Unix() / 60
-	x.now.minute = max(x.now.minute, minute-catchUp)
-	for x.now.minute < minute {
-		x.now.minute++
-		r := rand.New(rand.NewPCG(x.seed, uint64(x.now.minute)))
-		for i := range x.now.cents {
-			moved := float64(x.now.cents[i]) * math.Exp(x.volatility*r.NormFloat64())
-			x.now.cents[i] = max(1_00, int64(math.Round(moved)))
+	x.walk.advance(t.Unix() / 60)
+	p := prices{at: t, minute: x.walk.last()}
+	p.cents, _ = x.walk.at(p.minute)
+	for i, l := range listed {
+		if cents, ok := x.replay.price(l.symbol, t); ok {
+			p.cents[i] = int64(cents + 0.5)
 		}
 	}
-	p := x.now
-	p.at = t
 	return p
+}
+
+// quote is a symbol's price at a moment, cents; ok is false if it is not listed.
+func (x *exchange) quote(symbol string, p prices) (cents float64, ok bool) {
+	if cents, ok := x.replay.price(symbol, p.at); ok {
+		return cents, true
+	}
+	if i, ok := symbolIndex(symbol); ok {
+		return float64(p.cents[i]), true
+	}
+	return 0, false
 }

@@ -1,5 +1,5 @@
 // Package sim is a simulated Alpaca: its trading and market-data API over HTTP, in its own wire format, for any
-// number of keys. Accounts and prices are a random walk that the seed determines.
+// number of keys. Accounts and prices are a random walk that the seed determines; prices can be those of a file.
 package sim
 
 import (
@@ -22,7 +22,8 @@ type Config struct {
 	Now     func() time.Time // moves the market and the rate limits
 	Latency Latency          // real time
 	Faults  []Fault
-	AnyKey  bool // every pair of keys is an account; otherwise only registered ones
+	Replay  *Replay // bars in place of the random walk; nil: none
+	AnyKey  bool    // every pair of keys is an account; otherwise only registered ones
 
 	Churn      float64 // share of the account reads at which a dollar has just come in: a material change
 	Volatility float64 // of each price: the standard deviation of a minute's move; 0: DefaultVolatility
@@ -53,6 +54,7 @@ func New(cfg Config) *Server {
 	s.mux.HandleFunc("GET /v2/calendar", s.authorized(s.getCalendar))
 	s.mux.HandleFunc("GET /v2/clock", s.authorized(s.getClock))
 	s.mux.HandleFunc("GET /v2/stocks/quotes/latest", s.authorized(s.getQuotes))
+	s.mux.HandleFunc("GET /v2/stocks/bars", s.authorized(s.getBars))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, 40410000, "endpoint not found")
 	})
@@ -157,8 +159,7 @@ func (s *Server) getOrders(w http.ResponseWriter, r *http.Request, a *account, p
 func (s *Server) getQuotes(w http.ResponseWriter, r *http.Request, _ *account, p prices) {
 	quotes := map[string]any{}
 	for symbol := range strings.SplitSeq(r.URL.Query().Get("symbols"), ",") {
-		if i, ok := symbolIndex(symbol); ok {
-			cents := float64(p.cents[i])
+		if cents, ok := s.market.quote(symbol, p); ok {
 			quotes[symbol] = map[string]any{
 				"t": p.at.UTC().Format(time.RFC3339Nano), "ax": "V", "ap": (cents + 1) / 100, "as": 3, "bx": "V", "bp": (cents - 1) / 100, "bs": 2,
 				"c": []string{"R"}, "z": "B",

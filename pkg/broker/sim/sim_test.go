@@ -147,7 +147,7 @@ func TestKeysAndFaults(t *testing.T) {
 func TestQuotesAndOrders(t *testing.T) {
 	w := newWorld(t, sim.Config{AnyKey: true})
 	creds, _ := secret.NewCredentials("any", "pair")
-	q, err := alpaca.NewQuotes(alpaca.QuotesConfig{BaseURL: w.url}, creds)
+	q, err := alpaca.NewData(alpaca.DataConfig{BaseURL: w.url, Now: func() time.Time { return w.now }}, alpaca.FixedKeys(creds))
 	if err != nil {
 		t.Fatal(err)
 	}

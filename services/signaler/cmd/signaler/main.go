@@ -19,7 +19,7 @@ func main() { serve.Main("signaler", run) }
 
 func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	cfg, http, topics, project := signaler.DefaultConfig(), serve.DefaultConfig(), gcp.DefaultTopics(), gcp.Config{}
-	data := marketData{}
+	data := defaultMarketData()
 	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project, &data); err != nil {
 		return err
 	}
@@ -34,12 +34,12 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	quotes, err := data.open(ctx, cloud)
+	quotes, bars, err := data.open(ctx, cloud)
 	if err != nil {
 		return err
 	}
 	service, err := signaler.New(cfg, signaler.Deps{
-		Snapshots: store.New(db), Strategies: store.New(db), Signals: store.New(db), Quotes: quotes, Now: time.Now,
+		Snapshots: store.New(db), Strategies: store.New(db), Signals: store.New(db), Quotes: quotes, Bars: bars, Now: time.Now,
 		Fault: func(_ context.Context, userID string, err error) { log.Warn(err.Error(), "user_id", userID) },
 	})
 	if err != nil {
