@@ -26,12 +26,23 @@ func (s *Store) Enabled(ctx context.Context, userID string) ([]strategy.Definiti
 
 func definition(userID string, d document.Document) strategy.Definition {
 	params, _ := d.Fields["params"].(map[string]any)
-	return strategy.Definition{ID: d.ID(), UserID: userID, Kind: text(d.Fields, "kind"), Params: params, Enabled: d.Fields["enabled"] == true}
+	limits, ok := d.Fields["limits"].(map[string]any)
+	if v := d.Fields["limits"]; v != nil && !ok {
+		limits = map[string]any{"limits": v} // no limit's name: it denies, as all do that can't be read
+	}
+	return strategy.Definition{ID: d.ID(), UserID: userID, Kind: text(d.Fields, "kind"), Params: params, Enabled: d.Fields["enabled"] == true, Limits: limits}
 }
 
 // PutStrategy writes a strategy's document, as its owner would.
 func (s *Store) PutStrategy(ctx context.Context, d strategy.Definition) error {
 	return s.db.Set(ctx, StrategyPath(d.UserID, d.ID), present(document.Fields{
-		"kind": d.Kind, "params": d.Params, "enabled": d.Enabled,
+		"kind": d.Kind, "params": d.Params, "enabled": d.Enabled, "limits": orNilMap(d.Limits),
 	}))
+}
+
+func orNilMap(m map[string]any) any {
+	if m == nil {
+		return nil
+	}
+	return m
 }

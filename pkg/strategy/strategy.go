@@ -81,6 +81,7 @@ type Definition struct {
 	Params  map[string]any
 	Symbols []string
 	Enabled bool
+	Limits  map[string]any // the owner's, as written: risk.ParseLimits reads them
 }
 
 // Store keeps the users' strategies.

@@ -1,0 +1,300 @@
+package risk
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/signal"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
+)
+
+// Input is all that the engine sees. It changes none of it.
+type Input struct {
+	Now            time.Time // UTC
+	StrategyID     string
+	Symbols        []string // that the strategy trades; nil: any
+	Snapshot       account.Snapshot
+	State          *State // turned to the day and marked
+	Levels         []Level
+	Quotes         map[string]market.Quote
+	Flows          Flows
+	Open           func(market.Hours) (open, known bool) // whether the exchanges are; nil: not known
+	MaxSnapshotAge time.Duration                         // a limit may only tighten it
+	Buffer         decimal.Decimal                       // share of buying power that is kept back; a limit may only raise it
+}
+
+// Check is one check of an intent.
+type Check struct {
+	Limit    string // the limit's name, or what is checked
+	Level    string // whose limit it is; "" if nobody set one, or it is no limit
+	Value    decimal.NullDecimal
+	Bound    decimal.NullDecimal
+	Distance decimal.NullDecimal // how far the value may still go; negative: it has gone too far
+	Code     string              // of what is wrong; "" if nothing is
+	Waived   bool                // it does not hold for what closes a position
+	note     string
+}
+
+// Verdict is what the engine says of an intent: all checks in their order. The first that fails and is not waived is the
+// denial.
+type Verdict struct {
+	Denial *strategy.Denial // nil: it may become a signal
+	Opens  decimal.Decimal  // USD of new exposure, which take buying power; 0 for what only closes
+	Checks []Check
+}
+
+// Engine checks the intents of one run, one after the other: each that is taken leaves less to the next. It is for one
+// goroutine.
+type Engine struct {
+	in      Input
+	prices  market.Prices
+	stakes  map[string]*stake
+	limits  [figures]bound
+	own     [2]bound // the strategy's own of MaxDay and MaxOrders
+	symbols int      // held or about to be
+	gross   decimal.Decimal
+	unknown string              // a symbol that is held and has no price
+	power   decimal.NullDecimal // USD of buying power that is left
+	invalid string
+	maxAge  time.Duration
+	full    int // reservations
+	day     [2]counts
+}
+
+// counts of the day: all of the user's, and the strategy's own.
+type counts struct {
+	notional decimal.Decimal
+	orders   int64
+}
+
+// stake is what is held of a symbol, and what is on its way.
+type stake struct {
+	held            decimal.Decimal // USD, negative if short
+	buying, selling decimal.Decimal // USD of open orders and of reservations that are none yet
+	priced          bool
+}
+
+// New prepares a run's checks.
+func New(in Input) *Engine {
+	e := &Engine{in: in, prices: market.Fresh(in.Quotes, in.Now), stakes: make(map[string]*stake, len(in.Snapshot.Positions)+4), invalid: invalidNames(in.Levels)}
+	for f := range e.limits {
+		e.limits[f] = tightest(in.Levels, Figure(f), nil)
+	}
+	shared := func(l Level) bool { return l.Strategy == "" }
+	mine := func(l Level) bool { return l.Strategy != "" }
+	for i, f := range []Figure{MaxDay, MaxOrders} {
+		e.limits[f], e.own[i] = tightest(in.Levels, f, shared), tightest(in.Levels, f, mine)
+	}
+	e.maxAge = in.MaxSnapshotAge
+	if l := e.limits[MaxSnapshotAge]; l.Valid {
+		e.maxAge = min(e.maxAge, time.Duration(l.Decimal.InexactFloat64()*float64(time.Second)))
+	}
+	e.full = len(in.State.Reservations)
+	own := in.State.Strategies[in.StrategyID]
+	e.day = [2]counts{{in.State.Day.Notional, in.State.Day.Orders}, {own.Notional, own.Orders}}
+	e.weigh()
+	e.purse()
+	return e
+}
+
+// weigh adds up positions, open orders and what is reserved and no order yet.
+func (e *Engine) weigh() {
+	for _, p := range e.in.Snapshot.Positions {
+		s := e.stake(p.Symbol)
+		value, ok := worth(p, e.prices)
+		if !ok {
+			s.priced, e.unknown = false, p.Symbol
+			continue
+		}
+		s.held = s.held.Add(value)
+	}
+	for _, o := range e.in.Snapshot.OpenOrders {
+		s := e.stake(o.Symbol)
+		n, ok := e.size(o)
+		if !ok {
+			e.unknown = o.Symbol
+		}
+		s.add(signal.Action(strings.ToLower(o.Side)), n)
+	}
+	for _, r := range e.in.State.Reservations {
+		if !r.Shown {
+			e.stake(r.Symbol).add(r.Action, r.Notional)
+		}
+	}
+	for _, s := range e.stakes {
+		e.gross = e.gross.Add(s.held.Abs()).Add(s.opening())
+		if s.busy() {
+			e.symbols++
+		}
+	}
+}
+
+// purse is the predecessor's buying power less the buffer and what is reserved.
+func (e *Engine) purse() {
+	e.power = e.in.Snapshot.Account.BuyingPower
+	if !e.power.Valid {
+		return
+	}
+	kept := e.in.Buffer
+	if l := e.limits[Buffer]; l.Valid {
+		kept = decimal.Max(kept, l.Decimal)
+	}
+	if kept.IsPositive() && e.power.Decimal.IsPositive() {
+		e.power.Decimal = e.power.Decimal.Sub(e.power.Decimal.Mul(kept))
+	}
+	e.power.Decimal = e.power.Decimal.Sub(e.in.State.Reserved())
+}
+
+func (e *Engine) stake(symbol string) *stake {
+	s := e.stakes[symbol]
+	if s == nil {
+		s = &stake{priced: true}
+		e.stakes[symbol] = s
+	}
+	return s
+}
+
+func (s *stake) add(a signal.Action, notional decimal.Decimal) {
+	if a == signal.Sell {
+		s.selling = s.selling.Add(notional)
+	} else {
+		s.buying = s.buying.Add(notional)
+	}
+}
+
+// opening is the part of what is on its way that adds to the gross exposure.
+func (s *stake) opening() (sum decimal.Decimal) {
+	if n := s.buying.Add(decimal.Min(s.held, decimal.Decimal{})); n.IsPositive() {
+		sum = n
+	}
+	if n := s.selling.Sub(decimal.Max(s.held, decimal.Decimal{})); n.IsPositive() {
+		sum = sum.Add(n)
+	}
+	return sum
+}
+
+// busy: something is held, or about to be.
+func (s *stake) busy() bool {
+	return !s.held.IsZero() || !s.priced || !s.opening().IsZero()
+}
+
+// closable is the part of a notional that lowers exposure: what others close already is not there to be closed again.
+func (s *stake) closable(a signal.Action) decimal.Decimal {
+	left := s.held.Sub(s.selling)
+	if a == signal.Buy {
+		left = s.held.Neg().Sub(s.buying)
+	}
+	return decimal.Max(left, decimal.Decimal{})
+}
+
+// worth is a position in USD: at the fresh quote, else as the broker values it.
+func worth(p account.Position, prices market.Prices) (decimal.Decimal, bool) {
+	if price, ok := prices[p.Symbol]; ok {
+		return p.Qty.Mul(price), true
+	}
+	if p.MarketValue.Valid {
+		return p.MarketValue.Decimal, true
+	}
+	return p.Qty.Mul(p.CurrentPrice.Decimal), p.CurrentPrice.Valid || p.Qty.IsZero()
+}
+
+// price is a symbol's, in USD a share.
+func (e *Engine) price(symbol string) (decimal.Decimal, bool) {
+	if price, ok := e.prices[symbol]; ok {
+		return price, true
+	}
+	for _, p := range e.in.Snapshot.Positions {
+		if p.Symbol != symbol {
+			continue
+		}
+		if p.CurrentPrice.Valid {
+			return p.CurrentPrice.Decimal, true
+		}
+		if p.MarketValue.Valid && !p.Qty.IsZero() {
+			return p.MarketValue.Decimal.Div(p.Qty), true
+		}
+	}
+	return decimal.Decimal{}, false
+}
+
+// size is an open order in USD, what is filled of it left out where shares are known.
+func (e *Engine) size(o account.Order) (decimal.Decimal, bool) {
+	if o.Notional.Valid {
+		return o.Notional.Decimal.Abs(), true
+	}
+	price, ok := o.LimitPrice.Decimal, o.LimitPrice.Valid
+	if !ok {
+		price, ok = e.price(o.Symbol)
+	}
+	if !ok || !o.Qty.Valid {
+		return decimal.Decimal{}, false
+	}
+	return o.Qty.Decimal.Sub(o.FilledQty.Decimal).Mul(price).Abs(), true
+}
+
+// Check says whether an intent may become a signal. A fault of ours, a panic included, is a denial.
+func (e *Engine) Check(i strategy.Intent) (v Verdict) {
+	defer func() {
+		if r := recover(); r != nil {
+			v = Verdict{Denial: &strategy.Denial{Code: EngineFault, Reason: fmt.Sprintf("symbol=%.20q fault=%.200q", i.Symbol, fmt.Sprint(r))}, Checks: v.Checks}
+		}
+	}()
+	c := e.question(i)
+	v.Checks = make([]Check, 0, checks)
+	c.all(&v.Checks)
+	v.Opens = c.opens
+	for n := range v.Checks {
+		k := &v.Checks[n]
+		if k.Code != "" && !k.Waived {
+			v.Denial = &strategy.Denial{Code: k.Code, Reason: k.text(c)}
+			break
+		}
+	}
+	return v
+}
+
+// Take notes that an intent became a signal.
+func (e *Engine) Take(i strategy.Intent, opens decimal.Decimal) {
+	s := e.stake(i.Symbol)
+	before, busy := s.opening(), s.busy()
+	s.add(i.Action, i.Notional)
+	e.gross = e.gross.Add(s.opening()).Sub(before)
+	if !busy && s.busy() {
+		e.symbols++
+	}
+	e.power.Decimal = e.power.Decimal.Sub(opens)
+	e.full++
+	for n := range e.day {
+		e.day[n].notional, e.day[n].orders = e.day[n].notional.Add(i.Notional), e.day[n].orders+1
+	}
+}
+
+// worst is the most restricting of the levels' words.
+func (e *Engine) worst() (state TradingState, by Level) {
+	for _, l := range e.in.Levels {
+		switch l.Trading.State {
+		case Halted:
+			return Halted, l
+		case Reducing:
+			if state != Reducing {
+				state, by = Reducing, l
+			}
+		}
+	}
+	return state, by
+}
+
+// breached is a breach that holds for this strategy.
+func (e *Engine) breached() (Breach, bool) {
+	i := slices.IndexFunc(e.in.State.Breaches, func(b Breach) bool { return b.Strategy == "" || b.Strategy == e.in.StrategyID })
+	if i < 0 {
+		return Breach{}, false
+	}
+	return e.in.State.Breaches[i], true
+}
