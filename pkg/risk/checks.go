@@ -13,32 +13,37 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
-// checks is about how many there are of one intent.
+// checks is how many there are of one intent.
 const checks = 26
 
 // question is one intent, and what it would do.
 type question struct {
 	*Engine
 	strategy.Intent
-	stake  stake
-	valid  bool
+	stake  *stake          // nil: nothing is held or on its way
+	amount decimal.Decimal // USD, the notional
 	opens  decimal.Decimal // USD
 	closes bool            // it opens nothing
-	out    *[]Check
+	out    []Check
 }
 
 func (e *Engine) question(i strategy.Intent) *question {
-	q := &question{Engine: e, Intent: i, opens: i.Notional, stake: stake{priced: true}}
-	q.valid = plainSymbol(i.Symbol) && i.Notional.IsPositive() && (i.Action == signal.Buy || i.Action == signal.Sell)
-	if s := e.stakes[i.Symbol]; s != nil {
-		q.stake = *s
-	}
-	if !q.valid {
+	q := &question{Engine: e, Intent: i, stake: e.stakes[i.Symbol], amount: cents(i.Notional), out: make([]Check, 0, checks)}
+	q.opens = q.amount
+	if q.stake == nil || !q.valid() {
 		return q
 	}
-	q.opens = decimal.Max(i.Notional.Sub(q.stake.closable(i.Action)), decimal.Decimal{})
-	q.closes = q.opens.IsZero()
+	if closable := q.stake.closable(i.Action); closable.IsPositive() {
+		q.opens = q.amount.Sub(closable)
+		if q.closes = !q.opens.IsPositive(); q.closes {
+			q.opens = decimal.Decimal{}
+		}
+	}
 	return q
+}
+
+func (q *question) valid() bool {
+	return plainSymbol(q.Symbol) && q.Notional.IsPositive() && (q.Action == signal.Buy || q.Action == signal.Sell)
 }
 
 // plainSymbol is market.CheckSymbol's form, roughly and fast.
@@ -52,10 +57,27 @@ func plainSymbol(s string) bool {
 }
 
 // all is every check, in the order in which denials count.
-func (q *question) all(out *[]Check) {
-	q.out = out
-	q.fact("intent", IntentInvalid, !q.valid, false, "")
-	q.fact("symbols", SymbolForeign, q.in.Symbols != nil && !slices.Contains(q.in.Symbols, q.Symbol), false, "")
+func (q *question) all() {
+	q.fact("intent", IntentInvalid, !q.valid(), false)
+	q.fact("symbols", SymbolForeign, q.in.Symbols != nil && !slices.Contains(q.in.Symbols, q.Symbol), false)
+	for _, c := range q.fixed {
+		c.Waived = c.Waived && q.closes
+		q.add(c)
+	}
+	q.lists()
+	q.quote()
+	q.cooldown()
+	q.counted(MaxOrders, OrdersExceeded)
+	q.most(MaxTrade, q.limits[MaxTrade], TradeExceeded, q.amount)
+	q.counted(MaxDay, DayExceeded)
+	q.exposure()
+	full := bound{decimal.NewNullDecimal(whole(maxReservations)), ""}
+	q.measure("reservations", full, ReservationsExceeded, whole(int64(q.full+1)), false)
+	q.buyingPower()
+}
+
+// settled is every check that does not depend on the intent.
+func (q *question) settled() {
 	state, by := q.worst()
 	q.fact("trading_state", TradingHalted, state == Halted, false, "level", by.Name, "author", by.Trading.Author, "why", by.Trading.Reason)
 	a := q.in.Snapshot.Account
@@ -64,23 +86,14 @@ func (q *question) all(out *[]Check) {
 	q.hours()
 	q.losses(a)
 	q.reducing(state, by)
-	q.fact("limits", LimitInvalid, q.invalid != "", true, "field", q.invalid)
+	invalid := invalidNames(q.in.Levels)
+	q.fact("limits", LimitInvalid, invalid != "", true, "field", invalid)
 	q.fact("account_status", AccountInactive, a.Status != "ACTIVE", true, "status", a.Status)
-	q.fact("account_flags", AccountUnknown, a.TradingBlocked == nil || a.AccountBlocked == nil, true, "")
+	q.fact("account_flags", AccountUnknown, a.TradingBlocked == nil || a.AccountBlocked == nil, true)
 	q.snapshot()
-	q.lists()
-	q.quote()
-	q.cooldown()
-	q.counted(MaxOrders, OrdersExceeded)
-	q.most(MaxTrade, q.limits[MaxTrade], TradeExceeded, q.Notional)
-	q.counted(MaxDay, DayExceeded)
-	q.exposure(a.Equity)
-	full := bound{decimal.NewNullDecimal(decimal.NewFromInt(maxReservations)), ""}
-	q.measure("reservations", full, ReservationsExceeded, decimal.NewFromInt(int64(q.full+1)), false)
-	q.buyingPower(a.BuyingPower)
 }
 
-func (q *question) add(c Check) { *q.out = append(*q.out, c) }
+func (q *question) add(c Check) { q.out = append(q.out, c) }
 
 // fact is a check without figures; pairs explain it.
 func (q *question) fact(name, code string, wrong, waivable bool, pairs ...string) {
@@ -108,10 +121,11 @@ func note(pairs ...string) string {
 func (q *question) measure(name string, b bound, code string, value decimal.Decimal, least bool) {
 	c := Check{Limit: name, Level: b.level, Value: decimal.NewNullDecimal(value), Bound: b.NullDecimal, Waived: q.closes}
 	if b.Valid {
-		c.Distance = decimal.NewNullDecimal(b.Decimal.Sub(value))
+		from, to := value, b.Decimal
 		if least {
-			c.Distance.Decimal = c.Distance.Decimal.Neg()
+			from, to = to, from
 		}
+		c.Distance = decimal.NewNullDecimal(to.Sub(from))
 		if c.Distance.Decimal.IsNegative() {
 			c.Code = code
 		}
@@ -135,7 +149,7 @@ func (q *question) most(f Figure, b bound, code string, value decimal.Decimal) {
 // share is a limit that is a share of something, in USD.
 func (b bound) share(of decimal.Decimal) bound {
 	if b.Valid {
-		b.Decimal = b.Decimal.Mul(of)
+		b.Decimal = cents(b.Decimal.Mul(of))
 	}
 	return b
 }
@@ -219,7 +233,7 @@ func (q *question) losses(a account.Account) {
 
 // loss: a gain is none.
 func (q *question) loss(f Figure, code string, loss, base decimal.Decimal) {
-	q.most(f, q.limits[f].share(base), code, decimal.Max(loss, decimal.Decimal{}))
+	q.most(f, q.limits[f].share(base), code, cents(decimal.Max(loss, decimal.Decimal{})))
 }
 
 // reducing: a breach moves down what people left active.
@@ -241,11 +255,15 @@ func (q *question) reducing(state TradingState, by Level) {
 }
 
 func (q *question) snapshot() {
-	stale := q.in.Snapshot.Stale(q.in.Now, q.maxAge)
-	c := Check{Limit: MaxSnapshotAge.String(), Level: q.limits[MaxSnapshotAge].level, Waived: q.closes, Bound: seconds(q.maxAge)}
+	l, limit := q.limits[MaxSnapshotAge], q.in.MaxSnapshotAge
+	if l.Valid {
+		limit = min(limit, time.Duration(l.Decimal.InexactFloat64()*float64(time.Second)))
+	}
+	stale := q.in.Snapshot.Stale(q.in.Now, limit)
+	c := Check{Limit: MaxSnapshotAge.String(), Level: l.level, Waived: q.closes, Bound: seconds(limit)}
 	if !q.in.Snapshot.ObservedAt.IsZero() {
 		age := q.in.Now.Sub(q.in.Snapshot.ObservedAt)
-		c.Value, c.Distance = seconds(age), seconds(q.maxAge-age)
+		c.Value, c.Distance = seconds(age), seconds(limit-age)
 	}
 	if stale {
 		c.Code = SnapshotStale
@@ -255,7 +273,7 @@ func (q *question) snapshot() {
 }
 
 func seconds(d time.Duration) decimal.NullDecimal {
-	return decimal.NewNullDecimal(decimal.New(int64(d/time.Millisecond), -3))
+	return decimal.NewNullDecimal(decimal.New(int64(d/(time.Second/10000)), -scale))
 }
 
 func (q *question) lists() {
@@ -299,68 +317,74 @@ func (q *question) cooldown() {
 		q.add(Check{Limit: Cooldown.String(), Level: b.level, Bound: b.NullDecimal, Waived: q.closes})
 		return
 	}
-	q.most(Cooldown, b, CooldownActive, decimal.New(int64(q.in.Now.Sub(last)/time.Second), 0).DivRound(decimal.NewFromInt(60), 4))
+	q.most(Cooldown, b, CooldownActive, decimal.New(int64(q.in.Now.Sub(last)/(time.Minute/10000)), -scale))
 }
 
 // counted is a limit of the day. The user's counts go against what is set for all of a user's strategies, the strategy's
 // own against what is set for it; the nearer one is reported.
 func (q *question) counted(f Figure, code string) {
-	i, value := 0, func(c counts) decimal.Decimal { return c.notional.Add(q.Notional) }
-	if f == MaxOrders {
-		i, value = 1, func(c counts) decimal.Decimal { return decimal.NewFromInt(c.orders + 1) }
+	value := func(n int) decimal.Decimal {
+		if f == MaxOrders {
+			return whole(q.day[n].orders + 1)
+		}
+		return q.day[n].notional.Add(q.amount)
 	}
-	all, own := value(q.day[0]), value(q.day[1])
-	shared, mine := q.limits[f], q.own[i]
-	if mine.Valid && (!shared.Valid || mine.Decimal.Sub(own).LessThan(shared.Decimal.Sub(all))) {
-		q.most(f, mine, code, own)
-		return
+	shared, mine := q.limits[f], q.own[f-MaxDay]
+	all := value(0)
+	if mine.Valid {
+		if own := value(1); !shared.Valid || mine.Decimal.Sub(own).LessThan(shared.Decimal.Sub(all)) {
+			q.most(f, mine, code, own)
+			return
+		}
 	}
 	q.most(f, shared, code, all)
 }
 
-// exposure is what is held and on its way, this trade included, as shares of equity.
-func (q *question) exposure(equity decimal.NullDecimal) {
-	solvent := equity.Valid && equity.Decimal.IsPositive()
-	s := q.stake
-	after := s.held.Add(s.buying).Add(q.Notional)
-	if q.Action == signal.Sell {
-		after = s.held.Sub(s.selling).Sub(q.Notional)
-	}
-	more := 0
-	if !s.busy() && !q.opens.IsZero() {
-		more = 1
+// exposure is what is held and on its way, this trade included.
+func (q *question) exposure() {
+	after, busy, unpriced := q.amount, false, false
+	if s := q.stake; s != nil {
+		if busy, unpriced = s.busy(), s.unpriced; q.Action == signal.Sell {
+			after = s.held.Sub(s.selling).Sub(after).Abs()
+		} else {
+			after = s.held.Add(s.buying).Add(after).Abs()
+		}
 	}
 	switch position := q.limits[MaxPosition]; {
-	case !solvent:
+	case !q.solvent():
 		q.missing(MaxPosition.String(), position, EquityUnavailable, "equity")
-	case !s.priced:
+	case unpriced:
 		q.missing(MaxPosition.String(), position, PriceUnavailable, q.Symbol)
 	default:
-		q.most(MaxPosition, position.share(equity.Decimal), PositionExceeded, after.Abs())
+		q.most(MaxPosition, position, PositionExceeded, after)
 	}
-	q.most(MaxPositions, q.limits[MaxPositions], PositionsExceeded, decimal.NewFromInt(int64(q.symbols+more)))
+	symbols := q.symbols
+	if !busy && !q.closes {
+		symbols++
+	}
+	q.most(MaxPositions, q.limits[MaxPositions], PositionsExceeded, whole(int64(symbols)))
 	switch gross := q.limits[MaxGross]; {
-	case !solvent:
+	case !q.solvent():
 		q.missing(MaxGross.String(), gross, EquityUnavailable, "equity")
 	case q.unknown != "":
 		q.missing(MaxGross.String(), gross, PriceUnavailable, q.unknown)
 	default:
-		q.most(MaxGross, gross.share(equity.Decimal), ExposureExceeded, q.gross.Add(q.opens))
+		q.most(MaxGross, gross, ExposureExceeded, q.gross.Add(q.opens))
 	}
 }
 
 // buyingPower is the predecessor's rule: a notional greater than buying power is refused, an equal one passes, nothing is
 // resized.
-func (q *question) buyingPower(power decimal.NullDecimal) {
+func (q *question) buyingPower() {
 	c := Check{Limit: "buying_power", Value: decimal.NewNullDecimal(q.opens), Bound: q.power, Waived: q.closes}
-	switch {
-	case !power.Valid || !power.Decimal.IsPositive():
-		c.Code = BuyingPowerUnavailable
-	case q.opens.GreaterThan(q.power.Decimal):
-		c.Code = BuyingPowerExceeded
-	}
 	if q.power.Valid {
 		c.Distance = decimal.NewNullDecimal(q.power.Decimal.Sub(q.opens))
+	}
+	switch power := q.in.Snapshot.Account.BuyingPower; {
+	case !power.Valid || !power.Decimal.IsPositive():
+		c.Code = BuyingPowerUnavailable
+	case c.Distance.Decimal.IsNegative():
+		c.Code = BuyingPowerExceeded
 	}
 	q.add(c)
 }

@@ -53,17 +53,17 @@ type Verdict struct {
 // goroutine.
 type Engine struct {
 	in      Input
+	fault   string  // of ours, in preparing
+	fixed   []Check // what does not depend on the intent; Waived: it can be
 	prices  market.Prices
 	stakes  map[string]*stake
-	limits  [figures]bound
-	own     [2]bound // the strategy's own of MaxDay and MaxOrders
-	symbols int      // held or about to be
+	limits  [figures]bound // of MaxPosition and MaxGross in USD
+	own     [2]bound       // the strategy's own of MaxDay and MaxOrders
+	symbols int            // held or about to be
 	gross   decimal.Decimal
 	unknown string              // a symbol that is held and has no price
 	power   decimal.NullDecimal // USD of buying power that is left
-	invalid string
-	maxAge  time.Duration
-	full    int // reservations
+	full    int                 // reservations
 	day     [2]counts
 }
 
@@ -77,12 +77,19 @@ type counts struct {
 type stake struct {
 	held            decimal.Decimal // USD, negative if short
 	buying, selling decimal.Decimal // USD of open orders and of reservations that are none yet
-	priced          bool
+	pending         bool            // either is not 0
+	unpriced        bool            // what is held is not known
 }
 
 // New prepares a run's checks.
-func New(in Input) *Engine {
-	e := &Engine{in: in, prices: market.Fresh(in.Quotes, in.Now), stakes: make(map[string]*stake, len(in.Snapshot.Positions)+4), invalid: invalidNames(in.Levels)}
+func New(in Input) (e *Engine) {
+	e = &Engine{in: in}
+	defer func() {
+		if r := recover(); r != nil {
+			e.fault = fmt.Sprint(r)
+		}
+	}()
+	e.prices, e.stakes = market.Fresh(in.Quotes, in.Now), make(map[string]*stake, len(in.Snapshot.Positions)+4)
 	for f := range e.limits {
 		e.limits[f] = tightest(in.Levels, Figure(f), nil)
 	}
@@ -91,17 +98,39 @@ func New(in Input) *Engine {
 	for i, f := range []Figure{MaxDay, MaxOrders} {
 		e.limits[f], e.own[i] = tightest(in.Levels, f, shared), tightest(in.Levels, f, mine)
 	}
-	e.maxAge = in.MaxSnapshotAge
-	if l := e.limits[MaxSnapshotAge]; l.Valid {
-		e.maxAge = min(e.maxAge, time.Duration(l.Decimal.InexactFloat64()*float64(time.Second)))
+	if equity := in.Snapshot.Account.Equity; e.solvent() {
+		e.limits[MaxPosition], e.limits[MaxGross] = e.limits[MaxPosition].share(equity.Decimal), e.limits[MaxGross].share(equity.Decimal)
 	}
 	e.full = len(in.State.Reservations)
 	own := in.State.Strategies[in.StrategyID]
-	e.day = [2]counts{{in.State.Day.Notional, in.State.Day.Orders}, {own.Notional, own.Orders}}
+	e.day = [2]counts{{cents(in.State.Day.Notional), in.State.Day.Orders}, {cents(own.Notional), own.Orders}}
 	e.weigh()
 	e.purse()
+	q := &question{Engine: e, closes: true} // so that what can be waived says so
+	q.settled()
+	e.fixed = q.out
 	return e
 }
+
+// solvent: shares of equity mean something.
+func (e *Engine) solvent() bool {
+	equity := e.in.Snapshot.Account.Equity
+	return equity.Valid && equity.Decimal.IsPositive()
+}
+
+// cents brings figures to one scale, a hundredth of a cent: decimals of different scales are slow to compare. What is cut
+// off is nothing that a broker trades.
+func cents(d decimal.Decimal) decimal.Decimal {
+	if d.Exponent() == -scale {
+		return d
+	}
+	return d.Truncate(scale).Add(decimal.New(0, -scale))
+}
+
+const scale = 4
+
+// whole is a number at that scale.
+func whole(n int64) decimal.Decimal { return decimal.New(n*10_000, -scale) }
 
 // weigh adds up positions, open orders and what is reserved and no order yet.
 func (e *Engine) weigh() {
@@ -109,30 +138,32 @@ func (e *Engine) weigh() {
 		s := e.stake(p.Symbol)
 		value, ok := worth(p, e.prices)
 		if !ok {
-			s.priced, e.unknown = false, p.Symbol
+			s.unpriced, e.unknown = true, p.Symbol
 			continue
 		}
-		s.held = s.held.Add(value)
+		s.held = s.held.Add(cents(value))
 	}
 	for _, o := range e.in.Snapshot.OpenOrders {
-		s := e.stake(o.Symbol)
 		n, ok := e.size(o)
 		if !ok {
 			e.unknown = o.Symbol
 		}
-		s.add(signal.Action(strings.ToLower(o.Side)), n)
+		e.stake(o.Symbol).add(signal.Action(strings.ToLower(o.Side)), cents(n))
 	}
 	for _, r := range e.in.State.Reservations {
 		if !r.Shown {
-			e.stake(r.Symbol).add(r.Action, r.Notional)
+			e.stake(r.Symbol).add(r.Action, cents(r.Notional))
 		}
 	}
 	for _, s := range e.stakes {
-		e.gross = e.gross.Add(s.held.Abs()).Add(s.opening())
+		if e.gross = e.gross.Add(s.held.Abs()); s.pending {
+			e.gross = e.gross.Add(s.opening())
+		}
 		if s.busy() {
 			e.symbols++
 		}
 	}
+	e.gross = cents(e.gross)
 }
 
 // purse is the predecessor's buying power less the buffer and what is reserved.
@@ -148,20 +179,20 @@ func (e *Engine) purse() {
 	if kept.IsPositive() && e.power.Decimal.IsPositive() {
 		e.power.Decimal = e.power.Decimal.Sub(e.power.Decimal.Mul(kept))
 	}
-	e.power.Decimal = e.power.Decimal.Sub(e.in.State.Reserved())
+	e.power.Decimal = cents(e.power.Decimal.Sub(e.in.State.Reserved()))
 }
 
 func (e *Engine) stake(symbol string) *stake {
 	s := e.stakes[symbol]
 	if s == nil {
-		s = &stake{priced: true}
+		s = &stake{}
 		e.stakes[symbol] = s
 	}
 	return s
 }
 
 func (s *stake) add(a signal.Action, notional decimal.Decimal) {
-	if a == signal.Sell {
+	if s.pending = true; a == signal.Sell {
 		s.selling = s.selling.Add(notional)
 	} else {
 		s.buying = s.buying.Add(notional)
@@ -170,6 +201,9 @@ func (s *stake) add(a signal.Action, notional decimal.Decimal) {
 
 // opening is the part of what is on its way that adds to the gross exposure.
 func (s *stake) opening() (sum decimal.Decimal) {
+	if !s.pending {
+		return sum
+	}
 	if n := s.buying.Add(decimal.Min(s.held, decimal.Decimal{})); n.IsPositive() {
 		sum = n
 	}
@@ -181,16 +215,15 @@ func (s *stake) opening() (sum decimal.Decimal) {
 
 // busy: something is held, or about to be.
 func (s *stake) busy() bool {
-	return !s.held.IsZero() || !s.priced || !s.opening().IsZero()
+	return !s.held.IsZero() || s.unpriced || !s.opening().IsZero()
 }
 
 // closable is the part of a notional that lowers exposure: what others close already is not there to be closed again.
 func (s *stake) closable(a signal.Action) decimal.Decimal {
-	left := s.held.Sub(s.selling)
 	if a == signal.Buy {
-		left = s.held.Neg().Sub(s.buying)
+		return s.held.Add(s.buying).Neg()
 	}
-	return decimal.Max(left, decimal.Decimal{})
+	return s.held.Sub(s.selling)
 }
 
 // worth is a position in USD: at the fresh quote, else as the broker values it.
@@ -242,28 +275,33 @@ func (e *Engine) size(o account.Order) (decimal.Decimal, bool) {
 func (e *Engine) Check(i strategy.Intent) (v Verdict) {
 	defer func() {
 		if r := recover(); r != nil {
-			v = Verdict{Denial: &strategy.Denial{Code: EngineFault, Reason: fmt.Sprintf("symbol=%.20q fault=%.200q", i.Symbol, fmt.Sprint(r))}, Checks: v.Checks}
+			v = faulty(i, fmt.Sprint(r))
 		}
 	}()
-	c := e.question(i)
-	v.Checks = make([]Check, 0, checks)
-	c.all(&v.Checks)
-	v.Opens = c.opens
+	if e.fault != "" {
+		return faulty(i, e.fault)
+	}
+	q := e.question(i)
+	q.all()
+	v.Opens, v.Checks = q.opens, q.out
 	for n := range v.Checks {
-		k := &v.Checks[n]
-		if k.Code != "" && !k.Waived {
-			v.Denial = &strategy.Denial{Code: k.Code, Reason: k.text(c)}
+		if c := &v.Checks[n]; c.Code != "" && !c.Waived {
+			v.Denial = &strategy.Denial{Code: c.Code, Reason: c.text(q)}
 			break
 		}
 	}
 	return v
 }
 
+func faulty(i strategy.Intent, fault string) Verdict {
+	return Verdict{Denial: &strategy.Denial{Code: EngineFault, Reason: fmt.Sprintf("symbol=%.20q fault=%.200q", i.Symbol, fault)}, Opens: i.Notional}
+}
+
 // Take notes that an intent became a signal.
 func (e *Engine) Take(i strategy.Intent, opens decimal.Decimal) {
 	s := e.stake(i.Symbol)
 	before, busy := s.opening(), s.busy()
-	s.add(i.Action, i.Notional)
+	s.add(i.Action, cents(i.Notional))
 	e.gross = e.gross.Add(s.opening()).Sub(before)
 	if !busy && s.busy() {
 		e.symbols++

@@ -197,5 +197,8 @@ func tightest(levels []Level, f Figure, from func(Level) bool) (b bound) {
 		}
 		b = bound{d, l.Name}
 	}
+	if b.Valid {
+		b.Decimal = cents(b.Decimal)
+	}
 	return b
 }

@@ -100,19 +100,16 @@ func (r Run) judge(v View, in Input, p *Plan) {
 			p.Closed = append(p.Closed, c)
 		}
 	}
-	e, fault := prepare(in)
+	e := New(in)
 	for _, i := range r.Intents {
 		n := times[i.Symbol]
 		if times[i.Symbol] = 0; n == 0 {
 			continue
 		}
 		i.Notional = i.Notional.Truncate(2) // the broker takes cents
-		verdict := Verdict{Denial: fault}
-		switch {
-		case n > 1:
+		verdict := e.Check(i)
+		if n > 1 {
 			verdict.Denial = &strategy.Denial{Code: IntentInvalid, Reason: fmt.Sprintf("symbol=%.20q intents=%d want=1", i.Symbol, n)}
-		case fault == nil:
-			verdict = e.Check(i)
 		}
 		sig := r.sign(v, i.Symbol)
 		sig.Action, sig.Notional, sig.Reason = i.Action, i.Notional, i.Reason
@@ -126,16 +123,6 @@ func (r Run) judge(v View, in Input, p *Plan) {
 		e.Take(i, verdict.Opens)
 		p.Signals = append(p.Signals, sig)
 	}
-}
-
-// prepare: a fault of ours denies.
-func prepare(in Input) (e *Engine, fault *strategy.Denial) {
-	defer func() {
-		if r := recover(); r != nil {
-			fault = &strategy.Denial{Code: EngineFault, Reason: fmt.Sprintf("fault=%.200q", fmt.Sprint(r))}
-		}
-	}()
-	return New(in), nil
 }
 
 func (r Run) id(symbol string) string {
