@@ -2,6 +2,7 @@ package porttest
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -10,8 +11,10 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
+	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -288,4 +291,44 @@ func AllPower(t *testing.T, s risk.Book, snap account.Snapshot, signals func(str
 		return "want one signal and one denial, got " + cmp.Diff(nil, got)
 	}
 	return ""
+}
+
+// AllPowerOften is AllPower for so many users, some of them at once.
+func AllPowerOften(t *testing.T, rounds, atOnce int, db document.DB) {
+	s := store.New(db)
+	list := func(uid string) (all []map[string]any) {
+		docs, err := db.Query(t.Context(), document.Query{Collection: store.UserPath(uid) + "/" + store.Signals})
+		if err != nil {
+			t.Error(err)
+		}
+		for _, d := range docs {
+			all = append(all, d.Fields)
+		}
+		return all
+	}
+	users := make(chan int)
+	var wg sync.WaitGroup
+	for range atOnce {
+		wg.Go(func() {
+			for i := range users {
+				snap := Snapshot(fmt.Sprintf("u%d", i), 1, noon)
+				err := s.PutUser(t.Context(), user.User{ID: snap.UserID, Status: user.Active})
+				if err == nil {
+					_, err = s.PutSnapshot(t.Context(), snap)
+				}
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				if fault := AllPower(t, s, snap, list); fault != "" {
+					t.Errorf("user %s: %s", snap.UserID, fault)
+				}
+			}
+		})
+	}
+	for i := range rounds {
+		users <- i
+	}
+	close(users)
+	wg.Wait()
 }

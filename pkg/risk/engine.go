@@ -242,18 +242,7 @@ func (e *Engine) price(symbol string) (decimal.Decimal, bool) {
 	if price, ok := e.prices[symbol]; ok {
 		return price, true
 	}
-	for _, p := range e.in.Snapshot.Positions {
-		if p.Symbol != symbol {
-			continue
-		}
-		if p.CurrentPrice.Valid {
-			return p.CurrentPrice.Decimal, true
-		}
-		if p.MarketValue.Valid && !p.Qty.IsZero() {
-			return p.MarketValue.Decimal.Div(p.Qty), true
-		}
-	}
-	return decimal.Decimal{}, false
+	return priced(e.in.Snapshot.Positions, symbol)
 }
 
 // size is an open order in USD, what is filled of it left out where shares are known.

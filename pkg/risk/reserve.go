@@ -83,12 +83,13 @@ func (s *State) Observe(snap account.Snapshot) (changed bool) {
 //	no word             at expires_at
 //	rejected            by a snapshot begun after the word, or at expires_at
 //	executed            by a snapshot begun after the word whose orders show it, or whose positions, read after the
-//	                    word, have moved its way; or by any snapshot begun after the word, once both expires_at and five
+//	                    word, have moved its way (moved); or by any snapshot begun after the word, once both expires_at and five
 //	                    minutes after the word are past
 //	the document is gone, or says expired: as rejected
 //
 // So none is kept for ever: the last line needs nothing but time and a snapshot, and without one nothing is opened.
 func (s *State) Release(snap account.Snapshot, now time.Time) (ended []Closing) {
+	all := slices.Clone(s.Reservations)
 	s.Reservations = slices.DeleteFunc(s.Reservations, func(r signal.Reservation) bool {
 		expired, after := !now.Before(r.ExpiresAt), snap.ObservedAt.After(r.SettledAt)
 		switch {
@@ -100,13 +101,14 @@ func (s *State) Release(snap account.Snapshot, now time.Time) (ended []Closing) 
 		case !r.Executed:
 			return after || expired
 		}
-		return after && (r.Shown || moved(r, snap) || (expired && now.Sub(r.SettledAt) >= settleGrace))
+		return after && (r.Shown || moved(r, all, snap) || (expired && now.Sub(r.SettledAt) >= settleGrace))
 	})
 	return ended
 }
 
-// moved says whether positions that were read after the word have moved the order's way.
-func moved(r signal.Reservation, snap account.Snapshot) bool {
+// moved says whether positions that were read after the word have moved the order's way, by half of its notional at least.
+// Where several executed orders of the symbol are looked for, there is no telling whose move it is.
+func moved(r signal.Reservation, all []signal.Reservation, snap account.Snapshot) bool {
 	read := snap.DetailAt
 	if read.IsZero() {
 		read = snap.ObservedAt
@@ -114,8 +116,35 @@ func moved(r signal.Reservation, snap account.Snapshot) bool {
 	if snap.Incomplete || !read.After(r.SettledAt) {
 		return false
 	}
+	for _, o := range all {
+		if o.SignalID != r.SignalID && o.Symbol == r.Symbol && o.Executed && !o.Shown {
+			return false
+		}
+	}
 	by := shares(snap.Positions, r.Symbol).Sub(r.Held)
-	return (r.Action == signal.Buy && by.IsPositive()) || (r.Action == signal.Sell && by.IsNegative())
+	if r.Action == signal.Sell {
+		by = by.Neg()
+	}
+	if price, ok := priced(snap.Positions, r.Symbol); ok && by.Mul(price).LessThan(r.Notional.Mul(half)) {
+		return false
+	}
+	return by.IsPositive()
+}
+
+var half = decimal.New(5, -1)
+
+// priced is the broker's price of a held symbol, USD a share.
+func priced(positions []account.Position, symbol string) (price decimal.Decimal, ok bool) {
+	for _, p := range positions {
+		switch {
+		case p.Symbol != symbol:
+		case p.CurrentPrice.Valid:
+			return p.CurrentPrice.Decimal, true
+		case p.MarketValue.Valid && !p.Qty.IsZero():
+			return p.MarketValue.Decimal.Div(p.Qty), true
+		}
+	}
+	return decimal.Decimal{}, false
 }
 
 // Supersede drops the strategy's open reservation of a symbol in favour of another signal. False: there is none.

@@ -35,7 +35,7 @@ func reserved(t *testing.T) *risk.State {
 // What releases a reservation, and what does not.
 func TestRelease(t *testing.T) {
 	snap := func(minute float64, held string, orders ...account.Order) account.Snapshot {
-		return account.Snapshot{ObservedAt: at(minute), DetailAt: at(minute), Positions: []account.Position{{Symbol: "GLD", Qty: dec(held)}}, OpenOrders: orders}
+		return account.Snapshot{ObservedAt: at(minute), DetailAt: at(minute), Positions: []account.Position{{Symbol: "GLD", Qty: dec(held), CurrentPrice: usd("1")}}, OpenOrders: orders}
 	}
 	late := snap(3, "3")
 	late.DetailAt = at(1)
@@ -57,7 +57,9 @@ func TestRelease(t *testing.T) {
 		"no word, expired, but its order was there":   {risk.Word{}, snap(3, "2", mine), 15, false, "0", signal.Executed},
 		"executed, snapshot from before":              {executed, snap(2, "3"), 4, true, "100", ""},
 		"executed, snapshot shows nothing":            {executed, snap(3, "2"), 4, true, "100", ""},
-		"executed, the position moved":                {executed, snap(3, "2.1"), 4, false, "0", ""},
+		"executed, the position moved":                {executed, snap(3, "102"), 4, false, "0", ""},
+		"executed, half of it in the position":        {executed, snap(3, "52"), 4, false, "0", ""},
+		"executed, something else in the position":    {executed, snap(3, "51"), 4, true, "100", ""},
 		"executed, the position moved the other way":  {executed, snap(3, "1"), 4, true, "100", ""},
 		"executed, positions from before the word":    {executed, late, 4, true, "100", ""},
 		"executed, positions are incomplete":          {executed, blind, 4, true, "100", ""},
