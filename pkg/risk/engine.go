@@ -121,8 +121,16 @@ func (e *Engine) solvent() bool {
 // cents brings figures to one scale, a hundredth of a cent: decimals of different scales are slow to compare. What is cut
 // off is nothing that a broker trades.
 func cents(d decimal.Decimal) decimal.Decimal {
-	if d.Exponent() == -scale {
+	e := d.Exponent()
+	switch {
+	case e == -scale:
 		return d
+	case e > -scale && e <= 0 && d.NumDigits() <= 12: // as below, without arithmetic on large numbers
+		n := d.CoefficientInt64()
+		for ; e > -scale; e-- {
+			n *= 10
+		}
+		return decimal.New(n, -scale)
 	}
 	return d.Truncate(scale).Add(decimal.New(0, -scale))
 }

@@ -150,6 +150,8 @@ func TestEachCheck(t *testing.T) {
 		{limits{"max_day_usd": "100"}, func(in *risk.Input) { in.State.Day.Notional = dec("40") }, "60", "", ""},
 		{limits{"max_day_usd": "100"}, func(in *risk.Input) { in.State.Day.Notional = dec("40") }, "60.01", risk.DayExceeded, ""},
 		{limits{"max_position_share": "0.05"}, nil, "500", "", ""},
+		{limits{"max_position_share": "0.05001"}, nil, "500.10", "", ""},
+		{limits{"min_price_usd": "0.00002"}, quoted(0, "0.00001"), "1", risk.PriceBelow, ""},
 		{limits{"max_position_share": "0.05"}, nil, "500.01", risk.PositionExceeded, ""},
 		{limits{"max_position_share": "0.05"}, reserve("other", "AAPL", signal.Buy, "200", "200"), "300.01", risk.PositionExceeded, ""},
 		{limits{"max_position_share": "0.05"}, broker(func(a *acct) { a.Equity = decimal.NullDecimal{} }), "1", risk.EquityUnavailable, ""},

@@ -39,22 +39,23 @@ type figureRule struct {
 	most  int64
 	whole bool
 	least bool // a larger one is tighter
+	exact bool // a share or a price, which a hundredth of a cent is not fine enough for
 }
 
 var figureRules = [figures]figureRule{
 	MaxTrade:       {name: "max_trade_usd", most: 1e12},
 	MaxDay:         {name: "max_day_usd", most: 1e12},
 	MaxOrders:      {name: "max_orders_per_day", most: 1e6, whole: true},
-	MaxPosition:    {name: "max_position_share", most: 10},
+	MaxPosition:    {name: "max_position_share", most: 10, exact: true},
 	MaxPositions:   {name: "max_positions", most: 1e6, whole: true},
-	MaxGross:       {name: "max_gross_share", most: 10},
-	MaxDailyLoss:   {name: "max_daily_loss_share", most: 1},
-	MaxDrawdown:    {name: "max_drawdown_share", most: 1},
+	MaxGross:       {name: "max_gross_share", most: 10, exact: true},
+	MaxDailyLoss:   {name: "max_daily_loss_share", most: 1, exact: true},
+	MaxDrawdown:    {name: "max_drawdown_share", most: 1, exact: true},
 	Cooldown:       {name: "cooldown_minutes", most: 1440, least: true},
-	MinPrice:       {name: "min_price_usd", most: 1e9, least: true},
+	MinPrice:       {name: "min_price_usd", most: 1e9, least: true, exact: true},
 	MaxQuoteAge:    {name: "max_quote_age_s", most: 86400},
 	MaxSnapshotAge: {name: "max_snapshot_age_s", most: 86400},
-	Buffer:         {name: "buffer_share", most: 1, least: true},
+	Buffer:         {name: "buffer_share", most: 1, least: true, exact: true},
 }
 
 func (f Figure) String() string { return figureRules[f].name }
@@ -197,7 +198,7 @@ func tightest(levels []Level, f Figure, from func(Level) bool) (b bound) {
 		}
 		b = bound{d, l.Name}
 	}
-	if b.Valid {
+	if b.Valid && !figureRules[f].exact {
 		b.Decimal = cents(b.Decimal)
 	}
 	return b
