@@ -139,6 +139,9 @@ func (c *Cached) Get(ctx context.Context) (Control, error) {
 	if now.Before(c.until) {
 		return c.got, nil
 	}
+	// the others wait for this read too: it must end, and not with the first caller
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	got, err := c.read(ctx)
 	if err != nil {
 		return Control{}, fmt.Errorf("risk controls: %w", err)
