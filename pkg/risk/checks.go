@@ -99,7 +99,7 @@ func (q *question) add(c Check) { q.out = append(q.out, c) }
 func (q *question) fact(name, code string, wrong, waivable bool, pairs ...string) {
 	c := Check{Limit: name, Waived: waivable && q.closes}
 	if wrong {
-		c.Code, c.note = code, note(pairs...)
+		c.Code, c.Note = code, note(pairs...)
 	}
 	q.add(c)
 }
@@ -137,7 +137,7 @@ func (q *question) measure(name string, b bound, code string, value decimal.Deci
 func (q *question) missing(name string, b bound, code, what string) {
 	c := Check{Limit: name, Level: b.level, Bound: b.NullDecimal, Waived: q.closes}
 	if b.Valid {
-		c.Code, c.note = code, note("missing", what)
+		c.Code, c.Note = code, note("missing", what)
 	}
 	q.add(c)
 }
@@ -159,14 +159,12 @@ func (c Check) text(q *question) string {
 	switch c.Code {
 	case SnapshotStale:
 		return textStale
-	case SnapshotIncomplete:
-		return textIncomplete
 	case BuyingPowerUnavailable:
 		return textUnavailable
 	case BuyingPowerExceeded:
 		return fmt.Sprintf(textExceeds, q.Notional.StringFixed(2), decimal.Max(c.Bound.Decimal, decimal.Decimal{}).StringFixed(2))
 	case IntentInvalid:
-		return fmt.Sprintf("a strategy wants to %.10q %.20q for $%s; refusing to trade.", q.Action, q.Symbol, q.Notional)
+		return fmt.Sprintf("symbol=%.20q action=%.10q notional=%s", q.Symbol, q.Action, q.Notional)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "symbol=%s action=%s notional=%s limit=%s", q.Symbol, q.Action, q.Notional.StringFixed(2), c.Limit)
@@ -181,7 +179,7 @@ func (c Check) text(q *question) string {
 			fmt.Fprintf(&b, " %s=%s", f.name, f.d.Decimal.Round(4))
 		}
 	}
-	return b.String() + c.note
+	return b.String() + c.Note
 }
 
 func blocks(a account.Account) string {
@@ -210,9 +208,9 @@ func (q *question) hours() {
 		}
 		switch {
 		case known && !open:
-			c.Level, c.Code, c.Waived, c.note = l.Name, MarketClosed, false, note(hoursName, string(h))
+			c.Level, c.Code, c.Waived, c.Note = l.Name, MarketClosed, false, note(hoursName, string(h))
 		case !known && c.Code == "":
-			c.Level, c.Code, c.Waived, c.note = l.Name, MarketUnknown, q.closes, note(hoursName, string(h))
+			c.Level, c.Code, c.Waived, c.Note = l.Name, MarketUnknown, q.closes, note(hoursName, string(h))
 		}
 	}
 	q.add(c)
@@ -269,7 +267,7 @@ func (q *question) snapshot() {
 		c.Code = SnapshotStale
 	}
 	q.add(c)
-	q.fact("snapshot", SnapshotIncomplete, q.in.Snapshot.Incomplete, true, "")
+	q.fact("snapshot", SnapshotIncomplete, q.in.Snapshot.Incomplete, true, "missing", "positions,open_orders")
 }
 
 func seconds(d time.Duration) decimal.NullDecimal {

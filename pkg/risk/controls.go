@@ -107,6 +107,9 @@ const levelUser = "user"
 
 // Levels is the levels of today. limits is the strategy document's.
 func Levels(platform, user Control, strategyID string, limits map[string]any) []Level {
+	if len(platform.Strategies) > 0 { // no user's: it has no meaning there
+		platform.Limits.Invalid = append(slices.Clip(platform.Limits.Invalid), "strategies")
+	}
 	return []Level{
 		{Name: "platform", Limits: platform.Limits, Trading: platform.Trading},
 		{Name: levelUser, Limits: user.Limits, Trading: user.Trading},

@@ -38,7 +38,7 @@ type Check struct {
 	Distance decimal.NullDecimal // how far the value may still go; negative: it has gone too far
 	Code     string              // of what is wrong; "" if nothing is
 	Waived   bool                // it does not hold for what closes a position
-	note     string
+	Note     string              // what else explains a code: key=value, each with a blank before it
 }
 
 // Verdict is what the engine says of an intent: all checks in their order. The first that fails and is not waived is the

@@ -351,6 +351,9 @@ func TestControls(t *testing.T) {
 			t.Errorf("%v: invalid %v, want one field", f, c.Limits.Invalid)
 		}
 	}
+	if l := risk.Levels(c, risk.Control{}, "st", nil); len(l[0].Limits.Invalid) != 1 || len(c.Limits.Invalid) != 0 {
+		t.Error("strategies among the platform's controls were ignored")
+	}
 	for _, c := range []struct {
 		state          risk.TradingState
 		reason, author string

@@ -22,9 +22,7 @@ func Usable(s account.Snapshot, now time.Time, limit time.Duration) *strategy.De
 	case s.Stale(now, limit):
 		return &strategy.Denial{Code: SnapshotStale, Reason: textStale}
 	case s.Incomplete:
-		return &strategy.Denial{Code: SnapshotIncomplete, Reason: textIncomplete}
+		return &strategy.Denial{Code: SnapshotIncomplete, Reason: "missing=positions,open_orders"}
 	}
 	return nil
 }
-
-const textIncomplete = "the snapshot does not show all positions and open orders; refusing to generate trade."
