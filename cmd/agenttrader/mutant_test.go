@@ -27,7 +27,7 @@ func TestOracleNoticesWhatIsBroken(t *testing.T) {
 	}{
 		{"nothing", "pkg/signal/signal.go", "package signal", "package signal", "", "1ms..60ms"},
 		{"ledger", "pkg/store/ticks.go", "c, err = s.takeOver(ctx, c, now, until)", "err = s.db.Set(ctx, shardPath(t, shard), shardFields(c, until, false))", "requests_duplicate", "1ms..60ms"},
-		{"supersession", "pkg/store/signals.go", "expired[open] = sig.ID", "_ = open", "signals_duplicate", "1ms..60ms"},
+		{"supersession", "pkg/risk/plan.go", "p.Closed = append(p.Closed, c)", "_ = c", "signals_duplicate", "1ms..60ms"},
 		{"a fanout that does nothing", "services/fanout/tick.go", "claim, err := s.claim(ctx, t, \"\")", "if t != 0 {\n\t\treturn nil\n\t}\n\tclaim, err := s.claim(ctx, t, \"\")", "lost", "1ms..60ms"},
 		{"a fanout that forgets a user", "pkg/roster/roster.go", "if u.Status != user.Active ||", "if u.ID == \"user-00007\" || u.Status != user.Active ||", "lost", "1ms..60ms"},
 		{"a signaler that does nothing", "services/signaler/signaler.go", "triggered := strategy.Between(old, *now)", "triggered := strategy.Between(old, *now)\n\tif userID != \"\" {\n\t\treturn nil\n\t}", "lost", "1ms..60ms"},

@@ -54,6 +54,27 @@ func TestStoreOnFirestore(t *testing.T) {
 	})
 }
 
+// emulated is the emulator's clock, which is the machine's: a minute of the platform's takes 20 ms.
+type emulated struct{}
+
+func (emulated) Now() time.Time                      { return time.Now().UTC().Truncate(time.Microsecond) }
+func (emulated) Scale(d time.Duration) time.Duration { return d / 3000 }
+func (e emulated) Advance(d time.Duration)           { time.Sleep(e.Scale(d)) }
+
+func TestReservationsInAnyInterleavingOnFirestore(t *testing.T) {
+	porttest.Interleavings(t, 10, func(t *testing.T) (porttest.Stores, porttest.Clock) { return store.New(openFirestore(t)), emulated{} })
+}
+
+// Two deliveries for one user, each of a strategy that wants all the buying power: two hundred times, since the emulator
+// takes a quarter of a second and more to find out that two transactions wait for each other.
+func TestAllBuyingPowerOnceOnFirestore(t *testing.T) {
+	rounds := 200
+	if testing.Short() {
+		rounds = 20
+	}
+	porttest.AllPowerOften(t, rounds, 8, openFirestore(t))
+}
+
 // refusing is a Firestore that answers every write with one status.
 type refusing struct {
 	firestorepb.UnimplementedFirestoreServer

@@ -3,6 +3,7 @@ package mem_test
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -32,6 +33,25 @@ func TestStore(t *testing.T) {
 			return fields
 		}
 	})
+}
+
+// clockOfTest is a clock that tests set.
+type clockOfTest struct{ now time.Time }
+
+func (c *clockOfTest) Now() time.Time                      { return c.now }
+func (c *clockOfTest) Advance(d time.Duration)             { c.now = c.now.Add(d) }
+func (c *clockOfTest) Scale(d time.Duration) time.Duration { return d }
+
+func TestReservationsInAnyInterleaving(t *testing.T) {
+	porttest.Interleavings(t, math.MaxInt, func(*testing.T) (porttest.Stores, porttest.Clock) {
+		c := &clockOfTest{now: time.Date(2026, 11, 24, 15, 0, 0, 0, time.UTC)}
+		return store.New(mem.NewDB(c.Now)), c
+	})
+}
+
+// Two deliveries for one user, each of a strategy that wants all the buying power, a thousand times.
+func TestAllBuyingPowerOnce(t *testing.T) {
+	porttest.AllPowerOften(t, 1000, 4, mem.NewDB(time.Now))
 }
 
 func TestDBFailsOnDemand(t *testing.T) {

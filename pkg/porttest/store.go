@@ -15,7 +15,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/market"
-	"github.com/agenttrader/agenttrader/pkg/signal"
+	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -28,11 +28,14 @@ type Stores interface {
 	user.Finder
 	account.Store
 	strategy.Store
-	signal.Book
+	risk.Book
+	risk.Controls
 	tick.Ledger
 	health.Store
 	PutUser(ctx context.Context, u user.User) error
 	PutStrategy(ctx context.Context, d strategy.Definition) error
+	PutStatus(ctx context.Context, userID, signalID string, status any) error
+	RiskState(ctx context.Context, userID string) (*risk.State, error)
 }
 
 // Store is the contract of the domain's ports to the database. open gives empty stores, and signals, which reads a
@@ -42,7 +45,8 @@ func Store(t *testing.T, open func(t *testing.T) (s Stores, signals func(uid str
 	for name, test := range map[string]test{
 		"users in pages": storeUsers, "one user": storeUser, "strategies": storeStrategies, "snapshot": storeSnapshot, "kept": storeKept,
 		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "key versions": storeKeys, "health": storeHealth, "health race": storeHealthRace, "ledger": storeLedger, "ledger race": storeLedgerRace,
-		"signals once": storeSignals, "signals supersede": storeSupersede, "signals outdated": storeOutdated, "signals race": storeSignalRace,
+		"signals once": bookOnce, "signals supersede": bookSupersede, "signals outdated": bookOutdated, "signals race": bookRace,
+		"signals of all buying power": bookAllPower, "word": bookWord, "expiry": bookExpiry, "controls": storeControls,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, signals := open(t)
@@ -90,7 +94,7 @@ func storeUser(t *testing.T, s Stores, _ func(string) []map[string]any) {
 
 func storeStrategies(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	for _, d := range []strategy.Definition{
-		{UserID: "u", ID: "b", Kind: "rebalance", Enabled: true, Params: map[string]any{"drift_band": 0.1}, Mode: strategy.Shadow, Limits: map[string]any{"max_order_usd": int64(5)}},
+		{UserID: "u", ID: "b", Kind: "rebalance", Enabled: true, Params: map[string]any{"drift_band": 0.1}, Mode: strategy.Shadow, Limits: map[string]any{"max_trade_usd": int64(5)}},
 		{UserID: "u", ID: "a", Kind: "rebalance", Enabled: true}, {UserID: "u", ID: "off"}, {UserID: "other", ID: "x", Enabled: true},
 	} {
 		must(t, s.PutStrategy(t.Context(), d))
@@ -100,7 +104,7 @@ func storeStrategies(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	if len(got) != 2 || got[0].ID != "a" || got[1].ID != "b" || got[1].Params["drift_band"] != 0.1 {
 		t.Fatalf("Enabled = %+v, want a and b", got)
 	}
-	if got[0].Mode != strategy.Live || got[0].Limits != nil || got[1].Mode != strategy.Shadow || got[1].Limits["max_order_usd"] != int64(5) {
+	if got[0].Mode != strategy.Live || got[0].Limits != nil || got[1].Mode != strategy.Shadow || got[1].Limits["max_trade_usd"] != int64(5) {
 		t.Errorf("Enabled = %+v, want a live without limits, b shadow with one", got)
 	}
 	if got, err = s.Enabled(t.Context(), "nobody"); err != nil || len(got) != 0 {
@@ -115,11 +119,11 @@ func Snapshot(uid string, seq int64, at time.Time) account.Snapshot {
 		UserID: uid,
 		Account: account.Account{
 			ID: "acc-" + uid, Status: "ACTIVE", Currency: "USD", Equity: usd("1000.10"), LastEquity: usd("999"), Cash: usd("500.05"),
-			BuyingPower: usd("1000.10"), Multiplier: usd("2"), TradingBlocked: &no,
+			BuyingPower: usd("1000.10"), Multiplier: usd("2"), TradingBlocked: &no, AccountBlocked: &no,
 		},
 		Raw: map[string]any{
 			"id": "acc-" + uid, "status": "ACTIVE", "currency": "USD", "equity": "1000.10", "last_equity": "999", "cash": "500.05",
-			"buying_power": "1000.10", "multiplier": "2", "trading_blocked": false,
+			"buying_power": "1000.10", "multiplier": "2", "trading_blocked": false, "account_blocked": false,
 		},
 		Positions:  []account.Position{{Symbol: "SPY", Qty: decimal.RequireFromString("1.5"), MarketValue: usd("750.01")}},
 		OpenOrders: []account.Order{{ID: "o1", Symbol: "AAPL", Side: "buy", Type: "limit", Status: "new", Qty: usd("1")}},
@@ -285,103 +289,6 @@ func storeLedgerRace(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	wg.Wait()
 	if won.Load() != 1 {
 		t.Errorf("%d deliveries claimed the same shard, want 1", won.Load())
-	}
-}
-
-func batch(s account.Snapshot, at tick.Tick, signals ...signal.Signal) signal.Batch {
-	return signal.Batch{UserID: s.UserID, StrategyID: "st", SnapshotSeq: s.Seq, ChangedSeq: s.ChangedSeq, CauseTick: at, Signals: signals}
-}
-
-func buy(symbol, cause string) signal.Signal {
-	return signal.Signal{
-		ID: signal.ID("u", "st", symbol, cause), UserID: "u", StrategyID: "st", Symbol: symbol, Action: signal.Buy, Notional: decimal.NewFromInt(10),
-		Status: signal.Pending, Cause: cause, CreatedAt: noon, ExpiresAt: noon.Add(time.Minute),
-	}
-}
-
-func withSnapshot(t *testing.T, s Stores) account.Snapshot {
-	must(t, s.PutUser(t.Context(), user.User{ID: "u", Status: user.Active}))
-	put(t, s, Snapshot("u", 1, noon))
-	snap, err := s.Snapshot(t.Context(), "u")
-	must(t, err)
-	return snap
-}
-
-func place(t *testing.T, s Stores, want int, b signal.Batch) {
-	t.Helper()
-	if got, err := s.Place(t.Context(), b); err != nil || got != want {
-		t.Errorf("Place = %d, %v; want %d", got, err, want)
-	}
-}
-
-func storeSignals(t *testing.T, s Stores, signals func(string) []map[string]any) {
-	snap := withSnapshot(t, s)
-	place(t, s, 2, batch(snap, 10, buy("SPY", "c1"), buy("TLT", "c1")))
-	place(t, s, 0, batch(snap, 10, buy("SPY", "c1"), buy("TLT", "c1"))) // delivered again
-	got := signals("u")
-	if len(got) != 2 || got[0]["status"] != "pending" || got[1]["status"] != "pending" || got[0]["notional_usd"] != 10.0 {
-		t.Errorf("signals = %v", got)
-	}
-}
-
-func storeSupersede(t *testing.T, s Stores, signals func(string) []map[string]any) {
-	snap := withSnapshot(t, s)
-	place(t, s, 1, batch(snap, 10, buy("SPY", "c1")))
-	place(t, s, 1, batch(snap, 11, buy("SPY", "c2")))
-	denied := buy("SPY", "c3")
-	denied.Action, denied.Status, denied.DenialCode = signal.Flat, signal.Rejected, "X_Y"
-	place(t, s, 1, batch(snap, 12, denied))
-	for _, f := range signals("u") {
-		switch f["cause"] {
-		case "c1":
-			if f["status"] != "expired" || f["superseded_by"] != signal.ID("u", "st", "SPY", "c2") {
-				t.Errorf("the first signal = %v, want expired in favour of the second", f)
-			}
-		case "c2":
-			if f["status"] != "expired" {
-				t.Errorf("the second signal = %v, want expired in favour of the denial", f)
-			}
-		}
-	}
-	// A redelivery of the first must not open it again, nor close what is newer.
-	if _, err := s.Place(t.Context(), batch(snap, 10, buy("SPY", "c1"))); !errors.Is(err, signal.ErrOutdated) {
-		t.Errorf("an older cause: %v, want ErrOutdated", err)
-	}
-}
-
-func storeOutdated(t *testing.T, s Stores, signals func(string) []map[string]any) {
-	if _, err := s.Place(t.Context(), batch(Snapshot("u", 1, noon), 10, buy("SPY", "c1"))); !errors.Is(err, signal.ErrOutdated) {
-		t.Errorf("Place for a removed user: %v, want ErrOutdated", err)
-	}
-	old := withSnapshot(t, s)
-	next := Snapshot("u", 2, noon.Add(time.Minute))
-	next.ChangedSeq, next.Version = 1, old.Version // a heartbeat
-	put(t, s, next)
-	if _, err := s.Place(t.Context(), batch(old, 10, buy("SPY", "c1"))); !errors.Is(err, signal.ErrNewerSnapshot) {
-		t.Errorf("decided before the heartbeat: %v, want ErrNewerSnapshot", err)
-	}
-	stored, err := s.Snapshot(t.Context(), "u")
-	must(t, err)
-	next = Snapshot("u", 3, noon.Add(2*time.Minute))
-	next.Version = stored.Version
-	put(t, s, next)
-	if _, err := s.Place(t.Context(), batch(old, 10, buy("SPY", "c1"))); !errors.Is(err, signal.ErrOutdated) {
-		t.Errorf("decided before a change: %v, want ErrOutdated", err)
-	}
-	if got := signals("u"); len(got) != 0 {
-		t.Errorf("signals = %v, want none", got)
-	}
-}
-
-func storeSignalRace(t *testing.T, s Stores, signals func(string) []map[string]any) {
-	snap := withSnapshot(t, s)
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() { _, _ = s.Place(t.Context(), batch(snap, 10, buy("SPY", "c1"))) })
-	}
-	wg.Wait()
-	if got := signals("u"); len(got) != 1 {
-		t.Errorf("%d signals of one cause, want 1", len(got))
 	}
 }
 

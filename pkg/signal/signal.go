@@ -2,10 +2,10 @@
 package signal
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -63,9 +63,12 @@ type Reservation struct {
 	Action     Action
 	Notional   decimal.Decimal // USD, the signal's
 	Reserved   decimal.Decimal // USD of buying power: less than the notional where the signal closes a position
+	Held       decimal.Decimal // shares of the symbol that were held when it was made, negative if short
+	CreatedAt  time.Time       // UTC
 	ExpiresAt  time.Time       // UTC
 	SettledAt  time.Time       // UTC, of the owner's word; zero: there is none yet
 	Executed   bool            // what the word was
+	Shown      bool            // its order was seen at the broker, whose figures count it since
 }
 
 // ID is the same for the same user, strategy, symbol and cause: a repeated delivery finds its signal there.
@@ -83,20 +86,24 @@ var (
 	ErrNewerSnapshot = errors.New("the stored snapshot is newer than the one decided on")
 )
 
-// Batch is what one run of one strategy came to.
+// Batch is one run of one strategy, whose signals are placed together.
 type Batch struct {
 	UserID      string
 	StrategyID  string
 	SnapshotSeq int64     // the snapshot that it was decided on
 	ChangedSeq  int64     // the account change that caused the run, which a newer change replaces; 0 if none did
+	Cause       string    // what made the strategy run; it runs once for it
 	CauseTick   tick.Tick // orders the causes: an older one never replaces what a newer one said
-	Signals     []Signal
+	Now         time.Time // UTC
 }
 
-// Book keeps the users' signals.
-type Book interface {
-	// Place writes a run's signals in one transaction and says how many are new. One that is there already is left
-	// alone. An open signal of the same strategy and symbol is expired in favour of the new one, which is named in
-	// it. Nothing is written on ErrOutdated and ErrNewerSnapshot.
-	Place(ctx context.Context, b Batch) (placed int, err error)
+// ParseStatus reads a status as an owner's client writes it: in any case, blanks around it. ok is false for anything
+// that is no status, of whatever type.
+func ParseStatus(v any) (s Status, ok bool) {
+	text, _ := v.(string)
+	switch s = Status(strings.ToLower(strings.TrimSpace(text))); s {
+	case Pending, Executed, Rejected, Expired:
+		return s, true
+	}
+	return "", false
 }

@@ -4,118 +4,189 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
-	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
-// Place implements signal.Book. riskState/current says which signal is open for each strategy and symbol, and
-// which cause was a strategy's last, so that the transaction needs no query.
-func (s *Store) Place(ctx context.Context, b signal.Batch) (placed int, err error) {
+// Place implements risk.Book. riskState/current says what is open, and which cause was a strategy's last, so that the
+// transaction needs no query.
+func (s *Store) Place(ctx context.Context, b signal.Batch, decide func(risk.View) risk.Plan) (placed []signal.Signal, err error) {
 	err = s.db.Transact(ctx, func(ctx context.Context, tx document.Tx) error {
-		placed = 0 // the transaction may run again
-		stored, err := snapshotIn(ctx, tx, b.UserID)
-		if err != nil {
+		placed = nil // the transaction may run again
+		view, err := viewIn(ctx, tx, b)
+		if err != nil || view == nil {
 			return err
 		}
-		switch seq, changed := integer(stored, "seq"), integer(stored, "changed_seq"); {
-		case b.ChangedSeq != 0 && changed > b.ChangedSeq:
-			return signal.ErrOutdated
-		case seq > b.SnapshotSeq:
-			return signal.ErrNewerSnapshot
-		}
-		state, err := riskStateIn(ctx, tx, b)
-		if err != nil {
+		plan := decide(*view)
+		done, err := doneIn(ctx, tx, b.UserID, plan.Signals)
+		if err != nil || done || !plan.Write {
 			return err
 		}
-		fresh, expired, err := newSignals(ctx, tx, b, state)
-		if err != nil || len(fresh) == 0 {
+		if err := writePlan(tx, b.UserID, plan, view.State); err != nil {
 			return err
 		}
-		for id, by := range expired {
-			if err := tx.Update(SignalPath(b.UserID, id), document.Fields{"status": string(signal.Expired), "superseded_by": by}); err != nil {
-				return err
-			}
-		}
-		for _, sig := range fresh {
-			if err := tx.Create(SignalPath(b.UserID, sig.ID), signalFields(sig)); err != nil {
-				return err
-			}
-		}
-		placed = len(fresh)
-		return tx.Set(riskStatePath(b.UserID), state.fields())
+		placed = plan.Signals
+		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("signals of user %s, strategy %s: %w", b.UserID, b.StrategyID, err)
+		return nil, fmt.Errorf("signals of user %s, strategy %s: %w", b.UserID, b.StrategyID, err)
 	}
 	return placed, nil
 }
 
-// newSignals are those of the batch that are not there yet, with the open ones that they supersede, by id.
-func newSignals(ctx context.Context, tx document.Tx, b signal.Batch, state riskState) (fresh []signal.Signal, expired map[string]string, err error) {
-	expired = map[string]string{}
-	for _, sig := range b.Signals {
-		_, err := tx.Get(ctx, SignalPath(b.UserID, sig.ID))
-		if err == nil {
-			continue // a repeated delivery
-		}
-		if !errors.Is(err, document.ErrNotFound) {
-			return nil, nil, err
-		}
-		fresh = append(fresh, sig)
-		key := b.StrategyID + "|" + sig.Symbol
-		if open, _ := state.open[key].(string); open != "" {
-			was, err := tx.Get(ctx, SignalPath(b.UserID, open))
-			if err != nil && !errors.Is(err, document.ErrNotFound) {
-				return nil, nil, err
-			}
-			if err == nil && text(was.Fields, "status") == string(signal.Pending) {
-				expired[open] = sig.ID
-			}
-		}
-		if delete(state.open, key); sig.Status == signal.Pending {
-			state.open[key] = sig.ID
-		}
-	}
-	return fresh, expired, nil
-}
-
-// riskState is users/{uid}/riskState/current.
-type riskState struct {
-	open      map[string]any // strategy|symbol → the open signal's id
-	lastCause map[string]any // strategy → tick of its last cause
-}
-
-func riskStateIn(ctx context.Context, tx document.Tx, b signal.Batch) (riskState, error) {
-	d, err := tx.Get(ctx, riskStatePath(b.UserID))
-	if err != nil && !errors.Is(err, document.ErrNotFound) {
-		return riskState{}, err
-	}
-	r := riskState{open: map[string]any{}, lastCause: map[string]any{}}
-	if m, ok := d.Fields["open"].(map[string]any); ok {
-		r.open = m
-	}
-	if m, ok := d.Fields["last_cause"].(map[string]any); ok {
-		r.lastCause = m
-	}
-	if tick.Tick(integer(r.lastCause, b.StrategyID)) > b.CauseTick {
-		return riskState{}, signal.ErrOutdated
-	}
-	r.lastCause[b.StrategyID] = int64(b.CauseTick)
-	return r, nil
-}
-
-func (r riskState) fields() document.Fields {
-	return document.Fields{"open": r.open, "last_cause": r.lastCause, "updated_at": document.ServerTime}
-}
-
-func snapshotIn(ctx context.Context, tx document.Tx, uid string) (document.Fields, error) {
-	d, err := tx.Get(ctx, SnapshotPath(uid))
+// viewIn reads what a run is decided on; nil if the run was placed before.
+func viewIn(ctx context.Context, tx document.Tx, b signal.Batch) (*risk.View, error) {
+	d, err := tx.Get(ctx, SnapshotPath(b.UserID))
 	if errors.Is(err, document.ErrNotFound) {
 		return nil, signal.ErrOutdated // the user was removed
 	}
-	return d.Fields, err
+	if err != nil {
+		return nil, err
+	}
+	v := &risk.View{}
+	if v.Snapshot, err = ParseSnapshot(b.UserID, d); err != nil {
+		return nil, err
+	}
+	switch {
+	case b.ChangedSeq != 0 && v.Snapshot.ChangedSeq > b.ChangedSeq:
+		return nil, signal.ErrOutdated
+	case v.Snapshot.Seq > b.SnapshotSeq:
+		return nil, signal.ErrNewerSnapshot
+	}
+	if v.State, err = stateIn(ctx, tx, b.UserID); err != nil {
+		return nil, err
+	}
+	switch done, outdated := v.State.Seen(b); {
+	case outdated:
+		return nil, signal.ErrOutdated
+	case done:
+		return nil, nil
+	}
+	if v.Control, err = controlIn(ctx, tx, userControlPath(b.UserID)); err != nil {
+		return nil, err
+	}
+	words, err := wordsIn(ctx, tx, b, v.State)
+	if err != nil {
+		return nil, err
+	}
+	v.Ended, v.Changed, err = v.State.Refresh(words, v.Snapshot, b.Now)
+	return v, err
+}
+
+func stateIn(ctx context.Context, tx document.Reader, uid string) (*risk.State, error) {
+	path := riskStatePath(uid)
+	d, err := tx.Get(ctx, path)
+	if err != nil && !errors.Is(err, document.ErrNotFound) {
+		return nil, err
+	}
+	state, err := risk.ParseState(d.Fields)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return state, nil
+}
+
+// wordsIn reads what the owner says of the signals that the run may end.
+func wordsIn(ctx context.Context, tx document.Tx, b signal.Batch, state *risk.State) (map[string]risk.Word, error) {
+	words := map[string]risk.Word{}
+	for _, id := range state.Doubtful(b.StrategyID, b.Now) {
+		d, err := tx.Get(ctx, SignalPath(b.UserID, id))
+		switch {
+		case errors.Is(err, document.ErrNotFound):
+			words[id] = risk.Word{At: b.Now}
+		case err != nil:
+			return nil, err
+		default:
+			if w, ok := word(d); ok {
+				words[id] = w
+			}
+		}
+	}
+	return words, nil
+}
+
+// word is what a signal's document says, if its status is one.
+func word(d document.Document) (risk.Word, bool) {
+	status, ok := signal.ParseStatus(d.Fields["status"])
+	return risk.Word{Status: status, At: d.UpdateTime}, ok && status != signal.Pending
+}
+
+// doneIn says whether a run's signals are there already: they are written together, so one stands for all.
+func doneIn(ctx context.Context, tx document.Tx, uid string, signals []signal.Signal) (bool, error) {
+	for _, sig := range signals {
+		_, err := tx.Get(ctx, SignalPath(uid, sig.ID))
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, document.ErrNotFound) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+func writePlan(tx document.Tx, uid string, plan risk.Plan, state *risk.State) error {
+	for _, c := range plan.Closed {
+		f := document.Fields{"status": string(c.Status)}
+		if c.By != "" {
+			f["superseded_by"] = c.By
+		}
+		if err := tx.Update(SignalPath(uid, c.SignalID), f); err != nil {
+			return err
+		}
+	}
+	for _, sig := range plan.Signals {
+		if err := tx.Create(SignalPath(uid, sig.ID), signalFields(sig)); err != nil {
+			return err
+		}
+	}
+	return setState(tx, uid, state)
+}
+
+func setState(tx document.Tx, uid string, state *risk.State) error {
+	f := state.Fields()
+	f["updated_at"] = document.ServerTime
+	return tx.Set(riskStatePath(uid), f)
+}
+
+// Settle implements risk.Book.
+func (s *Store) Settle(ctx context.Context, userID, signalID string) error {
+	err := s.db.Transact(ctx, func(ctx context.Context, tx document.Tx) error {
+		d, err := tx.Get(ctx, SignalPath(userID, signalID))
+		if errors.Is(err, document.ErrNotFound) {
+			return nil // the next run sees that it is gone
+		}
+		if err != nil {
+			return err
+		}
+		w, ok := word(d)
+		if !ok {
+			return nil
+		}
+		state, err := stateIn(ctx, tx, userID)
+		if err != nil || !state.Settle(signalID, w) {
+			return err
+		}
+		return setState(tx, userID, state)
+	})
+	if err != nil {
+		return fmt.Errorf("word on signal %s of user %s: %w", signalID, userID, err)
+	}
+	return nil
+}
+
+// PutStatus writes a signal's status, as its owner's client would.
+func (s *Store) PutStatus(ctx context.Context, userID, signalID string, status any) error {
+	_, err := s.db.Update(ctx, SignalPath(userID, signalID), document.Fields{"status": status}, time.Time{})
+	return err
+}
+
+// RiskState is a user's state as it is stored; a new user's if there is none.
+func (s *Store) RiskState(ctx context.Context, userID string) (*risk.State, error) {
+	return stateIn(ctx, s.db, userID)
 }
 
 func signalFields(s signal.Signal) document.Fields {

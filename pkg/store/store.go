@@ -8,7 +8,9 @@
 //	users/{uid}/strategies/{strategyId}     strategy.Definition
 //	users/{uid}/tradingSignals/{signalId}   signal.Signal
 //	users/{uid}/syncHealth/alpaca           health.Health
-//	users/{uid}/riskState/current           which signal is open, which cause was the last
+//	users/{uid}/riskState/current           risk.State
+//	users/{uid}/riskControls/current        risk.Control of a user
+//	platform/riskControls                   risk.Control of all
 //	ticks/{yyyyMMddTHHmmZ}/shards/{n}       tick.Claim
 //	rosters/{shard}, rosters/index          roster.Shard, and which of them are the roster
 //	rosterChanges/{uid}                     roster.Change
@@ -26,16 +28,18 @@ const (
 	Signals     = "tradingSignals"
 	SyncHealth  = "syncHealth"
 	RiskState   = "riskState"
+	RiskControl = "riskControls"
+	Platform    = "platform"
 	Ticks       = "ticks"
 	Shards      = "shards"
 	Rosters     = "rosters"
 	RosterNotes = "rosterChanges"
 	SnapshotID  = "snapshot"
 	HealthID    = "alpaca"
-	riskStateID = "current"
+	riskStateID = "current" // of the controls too
 )
 
-// Store implements user.Lister, user.Keys, user.Finder, account.Store, health.Store, strategy.Store, signal.Book, tick.Ledger,
+// Store implements user.Lister, user.Keys, user.Finder, account.Store, health.Store, strategy.Store, risk.Book, risk.Controls, tick.Ledger,
 // roster.Store and roster.Refresher.
 type Store struct {
 	db document.DB
@@ -62,6 +66,16 @@ func StrategyPath(uid, id string) string { return UserPath(uid) + "/" + Strategi
 func SignalPath(uid, id string) string { return UserPath(uid) + "/" + Signals + "/" + id }
 
 func riskStatePath(uid string) string { return UserPath(uid) + "/" + RiskState + "/" + riskStateID }
+
+func userControlPath(uid string) string { return UserPath(uid) + "/" + RiskControl + "/" + riskStateID }
+
+// controlPath is a user's controls, or with no user the platform's.
+func controlPath(uid string) string {
+	if uid == "" {
+		return Platform + "/" + RiskControl
+	}
+	return userControlPath(uid)
+}
 
 // text, integer and so on read a field leniently: documents that people write hold surprises.
 func text(f document.Fields, name string) string {

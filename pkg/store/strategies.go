@@ -28,7 +28,7 @@ func definition(userID string, d document.Document) strategy.Definition {
 	params, _ := d.Fields["params"].(map[string]any)
 	limits, ok := d.Fields["limits"].(map[string]any)
 	if v := d.Fields["limits"]; v != nil && !ok {
-		limits = map[string]any{"limits": v} // no limit's name: who reads them sees that something is wrong
+		limits = map[string]any{"limits": v} // no limit's name: it denies, as all do that can't be read
 	}
 	return strategy.Definition{
 		ID: d.ID(), UserID: userID, Kind: text(d.Fields, "kind"), Params: params, Enabled: d.Fields["enabled"] == true,

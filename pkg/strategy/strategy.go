@@ -103,7 +103,7 @@ type Definition struct {
 	Symbols []string
 	Enabled bool
 	Mode    Mode           // "" is Live
-	Limits  map[string]any // of risk, as they stand in the document; nil: none of its own
+	Limits  map[string]any // the owner's, as written: risk.ParseLimits reads them; nil: none
 }
 
 // Store keeps the users' strategies.

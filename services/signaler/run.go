@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/shopspring/decimal"
-
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/risk"
@@ -30,17 +28,14 @@ func (s *Service) run(ctx context.Context, d strategy.Definition, triggered stra
 	if !ok {
 		return nil
 	}
-	quotes := s.prices(ctx, d.UserID, strat.Needs().Symbols)
+	quotes := s.quotes(ctx, d.UserID, strat.Needs().Symbols)
 	bars := s.bars(ctx, d.UserID, strat.Needs())
 	for range rounds {
-		signals := s.decide(d, strat, cause, snap, quotes, bars)
-		if len(signals) == 0 {
+		r := s.decide(d, strat, cause, snap, quotes, bars)
+		if len(r.Intents) == 0 && r.Denial == nil {
 			return nil
 		}
-		_, err = s.Signals.Place(ctx, signal.Batch{
-			UserID: d.UserID, StrategyID: d.ID, Signals: signals,
-			SnapshotSeq: snap.Seq, ChangedSeq: cause.ChangedSeq, CauseTick: cause.Tick,
-		})
+		_, err = s.Signals.Place(ctx, r.Batch, r.Plan)
 		if !errors.Is(err, signal.ErrNewerSnapshot) {
 			break
 		}
@@ -54,42 +49,29 @@ func (s *Service) run(ctx context.Context, d strategy.Definition, triggered stra
 	return err
 }
 
-// decide is pure but for the clock: what the strategy wants, less what it may not have.
-func (s *Service) decide(d strategy.Definition, strat strategy.Strategy, cause strategy.Cause, snap account.Snapshot, quotes market.Prices, bars map[string][]market.Bar) []signal.Signal {
+// decide is pure but for the clock: what the strategy wants. What it may have is the transaction's to judge.
+func (s *Service) decide(d strategy.Definition, strat strategy.Strategy, cause strategy.Cause, snap account.Snapshot, quotes map[string]market.Quote, bars map[string][]market.Bar) risk.Run {
 	now := s.Now()
-	sign := func(symbol string) signal.Signal {
-		return signal.Signal{
-			ID:     signal.ID(d.UserID, d.ID, symbol, cause.Text),
-			UserID: d.UserID, StrategyID: d.ID, Symbol: symbol, Cause: cause.Text, SnapshotSeq: snap.Seq,
-			Status: signal.Pending, CreatedAt: now, ExpiresAt: now.Add(s.cfg.SignalLife),
-		}
+	age := tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), 1)
+	r := risk.Run{
+		Batch: signal.Batch{
+			UserID: d.UserID, StrategyID: d.ID, SnapshotSeq: snap.Seq, ChangedSeq: cause.ChangedSeq, Cause: cause.Text, CauseTick: cause.Tick, Now: now,
+		},
+		Input:  risk.Input{Quotes: quotes, MaxSnapshotAge: age},
+		Limits: d.Limits, Life: s.cfg.SignalLife,
 	}
-	deny := func(symbol string, denial *strategy.Denial) signal.Signal {
-		sig := sign(symbol)
-		sig.Action, sig.Notional, sig.Status = signal.Flat, decimal.Decimal{}, signal.Rejected
-		sig.DenialCode, sig.Reason = denial.Code, denial.Reason
-		return sig
+	if r.Denial = risk.Usable(snap, now, age); r.Denial != nil {
+		return r
 	}
-	if denial := risk.Usable(snap, now, tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), 1)); denial != nil {
-		return []signal.Signal{deny(signal.AllSymbols, denial)}
-	}
-	in := strategy.Input{Now: now, Cause: cause, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders, Quotes: quotes, Bars: bars}
-	decision, err := strat.Decide(in)
+	decision, err := strat.Decide(strategy.Input{
+		Now: now, StrategyID: d.ID, Cause: cause, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders, Quotes: market.Fresh(quotes, now), Bars: bars,
+	})
 	if err != nil {
-		return []signal.Signal{deny(signal.AllSymbols, denialOf(err))}
+		r.Denial = denialOf(err)
+		return r
 	}
-	purse := risk.NewPurse(snap)
-	signals := make([]signal.Signal, 0, len(decision.Intents))
-	for _, i := range decision.Intents {
-		if denial := purse.Afford(in, i); denial != nil {
-			signals = append(signals, deny(i.Symbol, denial))
-			continue
-		}
-		sig := sign(i.Symbol)
-		sig.Action, sig.Notional, sig.Reason = i.Action, i.Notional, i.Reason
-		signals = append(signals, sig)
-	}
-	return signals
+	r.Intents, r.Keep = decision.Intents, decision.State
+	return r
 }
 
 func denialOf(err error) *strategy.Denial {
@@ -99,13 +81,13 @@ func denialOf(err error) *strategy.Denial {
 	return &strategy.Denial{Code: "STRATEGY_FAILED", Reason: fmt.Sprintf("the strategy failed: %v", err)}
 }
 
-// prices are the fresh quotes. Where there are none, strategies use the broker's own valuation of what is held.
-func (s *Service) prices(ctx context.Context, userID string, symbols []string) market.Prices {
+// quotes are the latest. Where there are none, strategies use the broker's own valuation of what is held.
+func (s *Service) quotes(ctx context.Context, userID string, symbols []string) map[string]market.Quote {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QuoteTimeout)
 	defer cancel()
 	quotes, err := s.Quotes.Latest(ctx, symbols)
 	if err != nil {
 		s.Fault(ctx, userID, fmt.Errorf("quotes of %v: %w", symbols, err))
 	}
-	return market.Fresh(quotes, s.Now()) // those that came all the same, and the last known ones as long as they count
+	return quotes // those that came all the same, and the last known ones as long as they count
 }

@@ -1,7 +1,7 @@
 // Package signaler turns changes of account snapshots into trading signals.
 //
-//	change event ──▶ Handle: what was triggered (no read) ─▶ the user's strategies ─▶ quotes ─▶ decide ─▶ afford
-//	             ─▶ place the signals in one transaction ──▶ Firestore users/{uid}/tradingSignals
+//	change event ──▶ Handle: what was triggered (no read) ─▶ the user's strategies ─▶ quotes ─▶ decide
+//	             ─▶ judge and place in one transaction ──▶ Firestore users/{uid}/tradingSignals
 package signaler
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/market"
-	"github.com/agenttrader/agenttrader/pkg/signal"
+	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -25,7 +25,7 @@ import (
 type Deps struct {
 	Snapshots  account.Store
 	Strategies strategy.Store
-	Signals    signal.Book
+	Signals    risk.Book
 	Quotes     market.Quotes
 	Bars       market.Bars // nil: none
 	Now        func() time.Time

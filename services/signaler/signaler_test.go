@@ -67,7 +67,7 @@ func (w *world) write(t *testing.T, minute int, material bool, power string, cha
 		t.Fatal(err)
 	}
 	w.now = noon.Add(time.Duration(minute) * time.Minute)
-	raw := map[string]any{"id": "a", "status": "ACTIVE", "equity": "1000", "cash": "1000", "buying_power": power}
+	raw := map[string]any{"id": "a", "status": "ACTIVE", "equity": "1000", "cash": "1000", "buying_power": power, "trading_blocked": false, "account_blocked": false}
 	a, err := account.FromRaw(raw)
 	must(t, err)
 	s := account.Snapshot{UserID: "u", Account: a, Raw: raw, ObservedAt: w.now, Tick: tick.Of(w.now), Seq: stored.Seq + 1, ChangedSeq: stored.ChangedSeq, Version: stored.Version}

@@ -1,0 +1,335 @@
+package risk
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/signal"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
+)
+
+// Input is all that the engine sees. It changes none of it.
+type Input struct {
+	Now            time.Time // UTC
+	StrategyID     string
+	Symbols        []string // that the strategy trades; nil: any
+	Snapshot       account.Snapshot
+	State          *State // turned to the day and marked
+	Levels         []Level
+	Quotes         map[string]market.Quote
+	Flows          Flows
+	Open           func(market.Hours) (open, known bool) // whether the exchanges are; nil: not known
+	MaxSnapshotAge time.Duration                         // a limit may only tighten it
+	Buffer         decimal.Decimal                       // share of buying power that is kept back; a limit may only raise it
+}
+
+// Check is one check of an intent.
+type Check struct {
+	Limit    string // the limit's name, or what is checked
+	Level    string // whose limit it is; "" if nobody set one, or it is no limit
+	Value    decimal.NullDecimal
+	Bound    decimal.NullDecimal
+	Distance decimal.NullDecimal // how far the value may still go; negative: it has gone too far
+	Code     string              // of what is wrong; "" if nothing is
+	Waived   bool                // it does not hold for what closes a position
+	Note     string              // what else explains a code: key=value, each with a blank before it
+}
+
+// Verdict is what the engine says of an intent: all checks in their order. The first that fails and is not waived is the
+// denial.
+type Verdict struct {
+	Denial *strategy.Denial // nil: it may become a signal
+	Opens  decimal.Decimal  // USD of new exposure, which take buying power; 0 for what only closes
+	Checks []Check
+}
+
+// Engine checks the intents of one run, one after the other: each that is taken leaves less to the next. It is for one
+// goroutine.
+type Engine struct {
+	in      Input
+	fault   string  // of ours, in preparing
+	fixed   []Check // what does not depend on the intent; Waived: it can be
+	prices  market.Prices
+	stakes  map[string]*stake
+	limits  [figures]bound // of MaxPosition and MaxGross in USD
+	own     [2]bound       // the strategy's own of MaxDay and MaxOrders
+	symbols int            // held or about to be
+	gross   decimal.Decimal
+	unknown string              // a symbol that is held and has no price
+	power   decimal.NullDecimal // USD of buying power that is left
+	full    int                 // reservations
+	day     [2]counts
+}
+
+// counts of the day: all of the user's, and the strategy's own.
+type counts struct {
+	notional decimal.Decimal
+	orders   int64
+}
+
+// stake is what is held of a symbol, and what is on its way.
+type stake struct {
+	held            decimal.Decimal // USD, negative if short
+	buying, selling decimal.Decimal // USD of open orders and of reservations that are none yet
+	pending         bool            // either is not 0
+	unpriced        bool            // what is held is not known
+}
+
+// New prepares a run's checks.
+func New(in Input) (e *Engine) {
+	e = &Engine{in: in}
+	defer func() {
+		if r := recover(); r != nil {
+			e.fault = fmt.Sprint(r)
+		}
+	}()
+	e.prices, e.stakes = market.Fresh(in.Quotes, in.Now), make(map[string]*stake, len(in.Snapshot.Positions)+4)
+	for f := range e.limits {
+		e.limits[f] = tightest(in.Levels, Figure(f), nil)
+	}
+	shared := func(l Level) bool { return l.Strategy == "" }
+	mine := func(l Level) bool { return l.Strategy != "" }
+	for i, f := range []Figure{MaxDay, MaxOrders} {
+		e.limits[f], e.own[i] = tightest(in.Levels, f, shared), tightest(in.Levels, f, mine)
+	}
+	if equity := in.Snapshot.Account.Equity; e.solvent() {
+		e.limits[MaxPosition], e.limits[MaxGross] = e.limits[MaxPosition].share(equity.Decimal), e.limits[MaxGross].share(equity.Decimal)
+	}
+	e.full = len(in.State.Reservations)
+	own := in.State.Strategies[in.StrategyID]
+	e.day = [2]counts{{cents(in.State.Day.Notional), in.State.Day.Orders}, {cents(own.Notional), own.Orders}}
+	e.weigh()
+	e.purse()
+	q := &question{Engine: e, closes: true} // so that what can be waived says so
+	q.settled()
+	e.fixed = q.out
+	return e
+}
+
+// solvent: shares of equity mean something.
+func (e *Engine) solvent() bool {
+	equity := e.in.Snapshot.Account.Equity
+	return equity.Valid && equity.Decimal.IsPositive()
+}
+
+// cents brings figures to one scale, a hundredth of a cent: decimals of different scales are slow to compare. What is cut
+// off is nothing that a broker trades.
+func cents(d decimal.Decimal) decimal.Decimal {
+	e := d.Exponent()
+	switch {
+	case e == -scale:
+		return d
+	case e > -scale && e <= 0 && d.NumDigits() <= 12: // as below, without arithmetic on large numbers
+		n := d.CoefficientInt64()
+		for ; e > -scale; e-- {
+			n *= 10
+		}
+		return decimal.New(n, -scale)
+	}
+	return d.Truncate(scale).Add(decimal.New(0, -scale))
+}
+
+const scale = 4
+
+// whole is a number at that scale.
+func whole(n int64) decimal.Decimal { return decimal.New(n*10_000, -scale) }
+
+// weigh adds up positions, open orders and what is reserved and no order yet.
+func (e *Engine) weigh() {
+	for _, p := range e.in.Snapshot.Positions {
+		s := e.stake(p.Symbol)
+		value, ok := worth(p, e.prices)
+		if !ok {
+			s.unpriced, e.unknown = true, p.Symbol
+			continue
+		}
+		s.held = s.held.Add(cents(value))
+	}
+	for _, o := range e.in.Snapshot.OpenOrders {
+		n, ok := e.size(o)
+		if !ok {
+			e.unknown = o.Symbol
+		}
+		e.stake(o.Symbol).add(signal.Action(strings.ToLower(o.Side)), cents(n))
+	}
+	for _, r := range e.in.State.Reservations {
+		if !r.Shown {
+			e.stake(r.Symbol).add(r.Action, cents(r.Notional))
+		}
+	}
+	for _, s := range e.stakes {
+		if e.gross = e.gross.Add(s.held.Abs()); s.pending {
+			e.gross = e.gross.Add(s.opening())
+		}
+		if s.busy() {
+			e.symbols++
+		}
+	}
+	e.gross = cents(e.gross)
+}
+
+// purse is the predecessor's buying power less the buffer and what is reserved.
+func (e *Engine) purse() {
+	e.power = e.in.Snapshot.Account.BuyingPower
+	if !e.power.Valid {
+		return
+	}
+	kept := e.in.Buffer
+	if l := e.limits[Buffer]; l.Valid {
+		kept = decimal.Max(kept, l.Decimal)
+	}
+	if kept.IsPositive() && e.power.Decimal.IsPositive() {
+		e.power.Decimal = e.power.Decimal.Sub(e.power.Decimal.Mul(kept))
+	}
+	e.power.Decimal = cents(e.power.Decimal.Sub(e.in.State.Reserved()))
+}
+
+func (e *Engine) stake(symbol string) *stake {
+	s := e.stakes[symbol]
+	if s == nil {
+		s = &stake{}
+		e.stakes[symbol] = s
+	}
+	return s
+}
+
+func (s *stake) add(a signal.Action, notional decimal.Decimal) {
+	if s.pending = true; a == signal.Sell {
+		s.selling = s.selling.Add(notional)
+	} else {
+		s.buying = s.buying.Add(notional)
+	}
+}
+
+// opening is the part of what is on its way that adds to the gross exposure.
+func (s *stake) opening() (sum decimal.Decimal) {
+	if !s.pending {
+		return sum
+	}
+	if n := s.buying.Add(decimal.Min(s.held, decimal.Decimal{})); n.IsPositive() {
+		sum = n
+	}
+	if n := s.selling.Sub(decimal.Max(s.held, decimal.Decimal{})); n.IsPositive() {
+		sum = sum.Add(n)
+	}
+	return sum
+}
+
+// busy: something is held, or about to be.
+func (s *stake) busy() bool {
+	return !s.held.IsZero() || s.unpriced || !s.opening().IsZero()
+}
+
+// closable is the part of a notional that lowers exposure: what others close already is not there to be closed again.
+func (s *stake) closable(a signal.Action) decimal.Decimal {
+	if a == signal.Buy {
+		return s.held.Add(s.buying).Neg()
+	}
+	return s.held.Sub(s.selling)
+}
+
+// worth is a position in USD: at the fresh quote, else as the broker values it.
+func worth(p account.Position, prices market.Prices) (decimal.Decimal, bool) {
+	if price, ok := prices[p.Symbol]; ok {
+		return p.Qty.Mul(price), true
+	}
+	if p.MarketValue.Valid {
+		return p.MarketValue.Decimal, true
+	}
+	return p.Qty.Mul(p.CurrentPrice.Decimal), p.CurrentPrice.Valid || p.Qty.IsZero()
+}
+
+// price is a symbol's, in USD a share.
+func (e *Engine) price(symbol string) (decimal.Decimal, bool) {
+	if price, ok := e.prices[symbol]; ok {
+		return price, true
+	}
+	return priced(e.in.Snapshot.Positions, symbol)
+}
+
+// size is an open order in USD, what is filled of it left out where shares are known.
+func (e *Engine) size(o account.Order) (decimal.Decimal, bool) {
+	if o.Notional.Valid {
+		return o.Notional.Decimal.Abs(), true
+	}
+	price, ok := o.LimitPrice.Decimal, o.LimitPrice.Valid
+	if !ok {
+		price, ok = e.price(o.Symbol)
+	}
+	if !ok || !o.Qty.Valid {
+		return decimal.Decimal{}, false
+	}
+	return o.Qty.Decimal.Sub(o.FilledQty.Decimal).Mul(price).Abs(), true
+}
+
+// Check says whether an intent may become a signal. A fault of ours, a panic included, is a denial.
+func (e *Engine) Check(i strategy.Intent) (v Verdict) {
+	defer func() {
+		if r := recover(); r != nil {
+			v = faulty(i, fmt.Sprint(r))
+		}
+	}()
+	if e.fault != "" {
+		return faulty(i, e.fault)
+	}
+	q := e.question(i)
+	q.all()
+	v.Opens, v.Checks = q.opens, q.out
+	for n := range v.Checks {
+		if c := &v.Checks[n]; c.Code != "" && !c.Waived {
+			v.Denial = &strategy.Denial{Code: c.Code, Reason: c.text(q)}
+			break
+		}
+	}
+	return v
+}
+
+func faulty(i strategy.Intent, fault string) Verdict {
+	return Verdict{Denial: &strategy.Denial{Code: EngineFault, Reason: fmt.Sprintf("symbol=%.20q fault=%.200q", i.Symbol, fault)}, Opens: i.Notional}
+}
+
+// Take notes that an intent became a signal.
+func (e *Engine) Take(i strategy.Intent, opens decimal.Decimal) {
+	s := e.stake(i.Symbol)
+	before, busy := s.opening(), s.busy()
+	s.add(i.Action, cents(i.Notional))
+	e.gross = e.gross.Add(s.opening()).Sub(before)
+	if !busy && s.busy() {
+		e.symbols++
+	}
+	e.power.Decimal = e.power.Decimal.Sub(opens)
+	e.full++
+	for n := range e.day {
+		e.day[n].notional, e.day[n].orders = e.day[n].notional.Add(i.Notional), e.day[n].orders+1
+	}
+}
+
+// worst is the most restricting of the levels' words.
+func (e *Engine) worst() (state TradingState, by Level) {
+	for _, l := range e.in.Levels {
+		switch l.Trading.State {
+		case Halted:
+			return Halted, l
+		case Reducing:
+			if state != Reducing {
+				state, by = Reducing, l
+			}
+		}
+	}
+	return state, by
+}
+
+// breached is a breach that holds for this strategy.
+func (e *Engine) breached() (Breach, bool) {
+	i := slices.IndexFunc(e.in.State.Breaches, func(b Breach) bool { return b.Strategy == "" || b.Strategy == e.in.StrategyID })
+	if i < 0 {
+		return Breach{}, false
+	}
+	return e.in.State.Breaches[i], true
+}

@@ -1,0 +1,151 @@
+package risk
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/signal"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
+)
+
+// View is what a transaction read of one user: the truth at its commit.
+type View struct {
+	Snapshot account.Snapshot
+	State    *State // refreshed; a Plan changes it in place
+	Control  Control
+	Ended    []Closing // signals that came to their end by now
+	Changed  bool      // the state was refreshed in a way that is worth writing
+}
+
+// Plan is what a transaction is to write, beside the view's state.
+type Plan struct {
+	Signals []signal.Signal
+	Closed  []Closing
+	Write   bool // false: nothing is worth a write
+}
+
+// Book keeps the users' signals, and what is reserved for them.
+type Book interface {
+	// Place runs decide on a fresh view of the user, in a transaction, and writes its plan: signals, the ends of others
+	// and the state, together or not at all. decide must be pure: it may be called again. A run whose cause was
+	// placed before places nothing. Nothing is written on signal.ErrOutdated (a newer account change or a later cause
+	// of the strategy is there, or the user is gone) and signal.ErrNewerSnapshot.
+	Place(ctx context.Context, b signal.Batch, decide func(View) Plan) (placed []signal.Signal, err error)
+	// Settle takes the owner's word that a signal's document has, whatever its client wrote. It may come twice, late, in
+	// any order, and for any document; without a word, or without a reservation, it does nothing.
+	Settle(ctx context.Context, userID, signalID string) error
+}
+
+// Refresh brings a state up to a time and to the newest snapshot: words is what the documents of Doubtful say.
+func (s *State) Refresh(words map[string]Word, snap account.Snapshot, now time.Time) (ended []Closing, changed bool, err error) {
+	if _, err := s.Turn(now); err != nil {
+		return nil, false, err
+	}
+	for _, r := range s.Reservations { // in their order
+		if w, ok := words[r.SignalID]; ok {
+			changed = s.Settle(r.SignalID, w) || changed
+		}
+	}
+	changed = s.Observe(snap) || changed
+	before := len(s.Reservations)
+	ended = s.Release(snap, now)
+	return ended, changed || len(s.Reservations) != before, nil
+}
+
+// Run is one run of a strategy: what it wants, and all that it is judged by but the view.
+type Run struct {
+	Batch    signal.Batch
+	Input    Input // all but Now, StrategyID, Snapshot, State and Levels, which follow from the rest
+	Platform Control
+	Limits   map[string]any // the strategy document's
+	Life     time.Duration  // of a signal
+	Intents  []strategy.Intent
+	Keep     strategy.State   // what the strategy keeps in mind; nil: as it was
+	Denial   *strategy.Denial // of the whole run: no intent is looked at
+}
+
+// Plan judges the run's intents in their order, each on what the ones before it left. It is for Book.Place. The strategy's
+// open signals of the same symbols are superseded, by denials too, and what they reserved is free again.
+func (r Run) Plan(v View) Plan {
+	in := r.Input
+	in.Now, in.StrategyID, in.Snapshot, in.State = r.Batch.Now, r.Batch.StrategyID, v.Snapshot, v.State
+	in.Levels = Levels(r.Platform, v.Control, r.Batch.StrategyID, r.Limits)
+	p := Plan{Closed: v.Ended}
+	mark := v.State.Mark
+	v.State.MarkEquity(v.Snapshot, in.Flows)
+	watched := v.State.Watch(v.Snapshot, in.Flows, in.Levels, in.Now)
+	before := v.State.Strategies[r.Batch.StrategyID].State
+	v.State.Ran(r.Batch, r.Keep)
+	if r.Denial != nil {
+		p.Signals = []signal.Signal{r.deny(v, signal.AllSymbols, r.Denial)}
+	} else {
+		r.judge(v, in, &p)
+	}
+	p.Write = len(p.Signals) > 0 || len(p.Closed) > 0 || v.Changed || watched || markMoved(mark, v.State.Mark) || (r.Keep != nil && !maps.Equal(before, r.Keep))
+	return p
+}
+
+func (r Run) judge(v View, in Input, p *Plan) {
+	times := map[string]int{}
+	for _, i := range r.Intents {
+		if times[i.Symbol]++; times[i.Symbol] > 1 {
+			continue
+		}
+		if c, ok := v.State.Supersede(r.Batch.StrategyID, i.Symbol, r.id(i.Symbol)); ok {
+			p.Closed = append(p.Closed, c)
+		}
+	}
+	e := New(in)
+	for _, i := range r.Intents {
+		n := times[i.Symbol]
+		if times[i.Symbol] = 0; n == 0 {
+			continue
+		}
+		i.Notional = i.Notional.Truncate(2) // the broker takes cents
+		verdict := e.Check(i)
+		if n > 1 {
+			verdict.Denial = &strategy.Denial{Code: IntentInvalid, Reason: fmt.Sprintf("symbol=%.20q intents=%d want=1", i.Symbol, n)}
+		}
+		sig := r.sign(v, i.Symbol)
+		sig.Action, sig.Notional, sig.Reason = i.Action, i.Notional, i.Reason
+		if verdict.Denial == nil && !v.State.Reserve(sig, verdict.Opens, shares(v.Snapshot.Positions, i.Symbol)) {
+			verdict.Denial = &strategy.Denial{Code: ReservationsExceeded, Reason: fmt.Sprintf("symbol=%s reservations=%d", i.Symbol, len(v.State.Reservations))}
+		}
+		if verdict.Denial != nil {
+			p.Signals = append(p.Signals, r.deny(v, i.Symbol, verdict.Denial))
+			continue
+		}
+		e.Take(i, verdict.Opens)
+		p.Signals = append(p.Signals, sig)
+	}
+}
+
+func (r Run) id(symbol string) string {
+	return signal.ID(r.Batch.UserID, r.Batch.StrategyID, symbol, r.Batch.Cause)
+}
+
+func (r Run) sign(v View, symbol string) signal.Signal {
+	return signal.Signal{
+		ID: r.id(symbol), UserID: r.Batch.UserID, StrategyID: r.Batch.StrategyID, Symbol: symbol, Cause: r.Batch.Cause,
+		SnapshotSeq: v.Snapshot.Seq, Status: signal.Pending, CreatedAt: r.Batch.Now, ExpiresAt: r.Batch.Now.Add(r.Life),
+	}
+}
+
+func (r Run) deny(v View, symbol string, d *strategy.Denial) signal.Signal {
+	sig := r.sign(v, symbol)
+	sig.Action, sig.Status, sig.DenialCode, sig.Reason = signal.Flat, signal.Rejected, d.Code, d.Reason
+	return sig
+}
+
+// markMoved: a tenth of a percent is worth a write of its own.
+func markMoved(a, b Mark) bool {
+	if a.Equity.Valid != b.Equity.Valid {
+		return true
+	}
+	return b.Equity.Decimal.Sub(a.Equity.Decimal).Abs().Mul(decimal.NewFromInt(1000)).GreaterThan(a.Equity.Decimal)
+}

@@ -1,0 +1,369 @@
+package risk_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/risk"
+	"github.com/agenttrader/agenttrader/pkg/signal"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
+)
+
+func at(minutes float64) time.Time { return noon.Add(time.Duration(minutes * float64(time.Minute))) }
+
+// reserved is a state with one reservation, "a": a buy of GLD for 100 at noon, of which 2 shares are held; it expires a quarter of
+// an hour later.
+func reserved(t *testing.T) *risk.State {
+	t.Helper()
+	s := &risk.State{}
+	if _, err := s.Turn(noon); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Reserve(signal.Signal{ID: "a", StrategyID: "st", Symbol: "GLD", Action: signal.Buy, Notional: dec("100"), CreatedAt: noon, ExpiresAt: at(15)}, dec("100"), dec("2")) {
+		t.Fatal("no room")
+	}
+	return s
+}
+
+// What releases a reservation, and what does not.
+func TestRelease(t *testing.T) {
+	snap := func(minute float64, held string, orders ...account.Order) account.Snapshot {
+		return account.Snapshot{ObservedAt: at(minute), DetailAt: at(minute), Positions: []account.Position{{Symbol: "GLD", Qty: dec(held), CurrentPrice: usd("1")}}, OpenOrders: orders}
+	}
+	late := snap(3, "3")
+	late.DetailAt = at(1)
+	blind := snap(3, "3")
+	blind.Incomplete = true
+	mine := account.Order{ClientOrderID: "a", Symbol: "GLD"}
+	executed, rejected := risk.Word{Status: signal.Executed, At: at(2)}, risk.Word{Status: signal.Rejected, At: at(2)}
+	for name, c := range map[string]struct {
+		word     risk.Word
+		snap     account.Snapshot
+		now      float64
+		held     bool
+		reserved string
+		ended    signal.Status
+	}{
+		"no word":                     {risk.Word{}, snap(3, "3"), 14.9, true, "100", ""},
+		"no word, its order is there": {risk.Word{}, snap(3, "2", mine), 3, true, "0", ""},
+		"no word, expired":            {risk.Word{}, snap(3, "2"), 15, false, "0", signal.Expired},
+		"no word, expired, but its order was there":   {risk.Word{}, snap(3, "2", mine), 15, false, "0", signal.Executed},
+		"executed, snapshot from before":              {executed, snap(2, "3"), 4, true, "100", ""},
+		"executed, snapshot shows nothing":            {executed, snap(3, "2"), 4, true, "100", ""},
+		"executed, the position moved":                {executed, snap(3, "102"), 4, false, "0", ""},
+		"executed, half of it in the position":        {executed, snap(3, "52"), 4, false, "0", ""},
+		"executed, something else in the position":    {executed, snap(3, "51"), 4, true, "100", ""},
+		"executed, the position moved the other way":  {executed, snap(3, "1"), 4, true, "100", ""},
+		"executed, positions from before the word":    {executed, late, 4, true, "100", ""},
+		"executed, positions are incomplete":          {executed, blind, 4, true, "100", ""},
+		"executed, the order is there":                {executed, snap(3, "2", mine), 4, false, "0", ""},
+		"executed, never shown, expired":              {executed, snap(14, "2"), 15, false, "0", ""},
+		"executed, never shown, no snapshot since":    {executed, snap(2, "2"), 500, true, "100", ""},
+		"executed late, expired":                      {risk.Word{Status: signal.Executed, At: at(14)}, snap(15, "2"), 18.9, true, "100", ""},
+		"executed late, expired, five minutes later":  {risk.Word{Status: signal.Executed, At: at(14)}, snap(18, "2"), 19, false, "0", ""},
+		"rejected, snapshot from before":              {rejected, snap(2, "2"), 4, true, "100", ""},
+		"rejected, a snapshot since":                  {rejected, snap(2.1, "2"), 4, false, "0", ""},
+		"rejected, expired":                           {rejected, snap(2, "2"), 15, false, "0", ""},
+		"the document is gone, snapshot from before":  {risk.Word{At: at(2)}, snap(1, "2"), 4, true, "100", ""},
+		"the document is gone, a snapshot since then": {risk.Word{At: at(2)}, snap(3, "2"), 4, false, "0", ""},
+	} {
+		s := reserved(t)
+		if !c.word.At.IsZero() && !s.Settle("a", c.word) {
+			t.Errorf("%s: the word was not taken", name)
+		}
+		s.Observe(c.snap)
+		ended := s.Release(c.snap, at(c.now))
+		var status signal.Status
+		if len(ended) > 0 {
+			status = ended[0].Status
+		}
+		if (len(s.Reservations) == 1) != c.held || !s.Reserved().Equal(dec(c.reserved)) || status != c.ended {
+			t.Errorf("%s: %d left, %s reserved, ended %q; want %t, %s, %q", name, len(s.Reservations), s.Reserved(), status, c.held, c.reserved, c.ended)
+		}
+	}
+}
+
+// A word may come twice, and be taken back; the first time it was heard counts.
+func TestSettle(t *testing.T) {
+	s := reserved(t)
+	for _, c := range []struct {
+		id       string
+		word     risk.Word
+		changed  bool
+		executed bool
+		at       float64
+		notional string // of the day
+		orders   int64
+	}{
+		{"b", risk.Word{Status: signal.Executed, At: at(1)}, false, false, 0, "100", 1},
+		{"a", risk.Word{Status: signal.Pending, At: at(1)}, false, false, 0, "100", 1},
+		{"a", risk.Word{Status: signal.Rejected, At: at(2)}, true, false, 2, "0", 1},
+		{"a", risk.Word{Status: signal.Rejected, At: at(3)}, false, false, 2, "0", 1},
+		{"a", risk.Word{Status: signal.Executed, At: at(4)}, true, true, 4, "100", 1},
+		{"a", risk.Word{Status: signal.Executed, At: at(5)}, false, true, 4, "100", 1},
+	} {
+		changed := s.Settle(c.id, c.word)
+		r := s.Reservations[0]
+		if changed != c.changed || r.Executed != c.executed || (c.at != 0 && !r.SettledAt.Equal(at(c.at))) || !s.Day.Notional.Equal(dec(c.notional)) || s.Day.Orders != c.orders {
+			t.Errorf("%+v: changed %t, %+v, day %+v", c, changed, r, s.Day)
+		}
+	}
+	if !s.Traded["GLD"].Equal(at(4)) {
+		t.Errorf("the cool-down runs from %s, want the word", s.Traded["GLD"])
+	}
+}
+
+// The day's counts turn at midnight in New York; what was never traded is taken back, on its day.
+func TestDay(t *testing.T) {
+	s := reserved(t)
+	if want := time.Date(2026, 11, 24, 5, 0, 0, 0, time.UTC); !s.Day.Start.Equal(want) || !s.Day.End.Equal(want.Add(24*time.Hour)) {
+		t.Errorf("day = %+v", s.Day)
+	}
+	if c, ok := s.Supersede("st", "GLD", "b"); !ok || c != (risk.Closing{SignalID: "a", Status: signal.Expired, By: "b"}) {
+		t.Errorf("superseded: %+v, %t", c, ok)
+	}
+	if !s.Day.Notional.IsZero() || s.Day.Orders != 0 || s.Strategies["st"].Orders != 0 {
+		t.Errorf("day after supersession = %+v", s.Day)
+	}
+	s = reserved(t)
+	if changed, err := s.Turn(s.Day.End.Add(-time.Second)); changed || err != nil {
+		t.Errorf("turned within the day: %v", err)
+	}
+	if changed, err := s.Turn(s.Day.End); !changed || err != nil || s.Day.Orders != 0 || s.Strategies["st"].Orders != 0 {
+		t.Errorf("at midnight: %t, %v, %+v", changed, err, s.Day)
+	}
+	s.Settle("a", risk.Word{Status: signal.Rejected, At: at(2)})
+	if s.Day.Notional.IsNegative() {
+		t.Error("yesterday's signal was taken from today's count")
+	}
+	for date, hours := range map[string]int{"2026-03-08": 23, "2026-11-01": 25, "2026-11-02": 24} {
+		noon, err := time.Parse(time.DateOnly+" 15:04", date+" 17:00")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := risk.NewDay(noon)
+		if err != nil || d.End.Sub(d.Start) != time.Duration(hours)*time.Hour {
+			t.Errorf("%s is %s long (%v), want %d hours", date, d.End.Sub(d.Start), err, hours)
+		}
+	}
+}
+
+// A deposit or a withdrawal trips nothing and hides nothing: the share lost stays what it was.
+func TestFlows(t *testing.T) {
+	levels := risk.Levels(risk.Control{}, risk.Control{Limits: risk.ParseLimits(map[string]any{"max_daily_loss_share": "0.21", "max_drawdown_share": "0.21"})}, "st", nil)
+	type step struct {
+		equity, flow string // flow since the step before
+	}
+	for name, c := range map[string]struct {
+		steps []step
+		lost  string // share of the mark at the end, to 4 places
+		trips bool
+	}{
+		"a loss":                                    {[]step{{"80", "0"}}, "0.2", false},
+		"a larger loss":                             {[]step{{"78", "0"}}, "0.22", true},
+		"all but a little is withdrawn":             {[]step{{"5", "-95"}}, "0", false},
+		"ten times as much is paid in":              {[]step{{"1100", "1000"}}, "0", false},
+		"a withdrawal after a loss":                 {[]step{{"80", "0"}, {"40", "-40"}}, "0.2", false},
+		"a deposit after a loss":                    {[]step{{"80", "0"}, {"480", "400"}}, "0.2", false},
+		"a third of a cent, again and again":        {[]step{{"80", "0"}, {"79.997", "-0.003"}, {"79.994", "-0.003"}, {"79.991", "-0.003"}}, "0.2", false},
+		"a withdrawal, and then the rest is halved": {[]step{{"80", "0"}, {"40", "-40"}, {"20", "0"}}, "0.6", true},
+		"a deposit, and then a quarter is lost":     {[]step{{"80", "0"}, {"480", "400"}, {"360", "0"}}, "0.4", true},
+		"a deposit does not raise the mark":         {[]step{{"90", "0"}, {"290", "200"}, {"290", "0"}}, "0.1", false},
+		"a gain does":                               {[]step{{"200", "0"}, {"160", "0"}}, "0.2", false},
+	} {
+		s, snap := &risk.State{}, fresh()
+		equity := func(v string, minute int) {
+			snap.Account.Equity, snap.ObservedAt = usd(v), at(float64(minute))
+			snap.Account.LastEquity = snap.Account.Equity // the day's loss is the next test's
+		}
+		equity("100", 0)
+		s.MarkEquity(snap, risk.NoFlows())
+		pending := decimal.Decimal{} // since the mark
+		for i, step := range c.steps {
+			equity(step.equity, i+1)
+			pending = pending.Add(dec(step.flow))
+			f := risk.Flows{SinceClose: usd("0"), SinceMark: decimal.NewNullDecimal(pending)}
+			if s.MarkEquity(snap, f) {
+				pending = decimal.Decimal{}
+			}
+			s.Watch(snap, f, levels, snap.ObservedAt)
+		}
+		lost := s.Mark.Equity.Decimal.Sub(snap.Account.Equity.Decimal).DivRound(s.Mark.Equity.Decimal, 4)
+		if !lost.Equal(dec(c.lost)) || (len(s.Breaches) > 0) != c.trips {
+			t.Errorf("%s: lost %s of %s, breaches %v; want %s, %t", name, lost, s.Mark.Equity.Decimal, s.Breaches, c.lost, c.trips)
+		}
+	}
+	for name, c := range map[string]struct {
+		last, equity, flow string
+		trips              bool
+	}{
+		"a loss": {"100", "79", "0", false}, "a larger loss": {"100", "78.99", "0", true}, "a withdrawal": {"100", "10", "-90", false},
+		"a loss and a withdrawal": {"100", "30", "-50", false}, "a loss and a deposit": {"100", "1080", "1000", false}, "a loss of the deposit": {"100", "850", "1000", true},
+		"a gain hides no withdrawal": {"100", "60", "-50", false},
+	} {
+		snap := fresh()
+		snap.Account.LastEquity, snap.Account.Equity = usd(c.last), usd(c.equity)
+		s := &risk.State{}
+		s.Watch(snap, risk.Flows{SinceClose: usd(c.flow)}, levels, noon)
+		if (len(s.Breaches) > 0) != c.trips {
+			t.Errorf("%s: %+v, want a breach: %t", name, s.Breaches, c.trips)
+		}
+	}
+}
+
+// A breach moves down by itself and up by a person's word alone: Active, of the same level, later, and not from the future.
+func TestBreach(t *testing.T) {
+	snap := fresh()
+	limits := risk.ParseLimits(map[string]any{"max_drawdown_share": "0.1"})
+	word := func(state risk.TradingState, minute float64) risk.Trading {
+		return risk.Trading{State: state, Reason: "looked at", Author: "a", At: at(minute)}
+	}
+	for name, c := range map[string]struct {
+		platform, user, strategy risk.Trading
+		own                      bool // the limit is the strategy's
+		lifted                   bool
+	}{
+		"nobody says anything":         {risk.Trading{}, risk.Trading{}, risk.Trading{}, false, false},
+		"the user":                     {risk.Trading{}, word(risk.Active, 5), risk.Trading{}, false, true},
+		"the user, before the breach":  {risk.Trading{}, word(risk.Active, -1), risk.Trading{}, false, false},
+		"the user, in the future":      {risk.Trading{}, word(risk.Active, 12), risk.Trading{}, false, false},
+		"the user says reducing":       {risk.Trading{}, word(risk.Reducing, 5), risk.Trading{}, false, false},
+		"the platform":                 {word(risk.Active, 5), risk.Trading{}, risk.Trading{}, false, false},
+		"the strategy, a user's limit": {risk.Trading{}, risk.Trading{}, word(risk.Active, 5), false, false},
+		"the strategy, its own limit":  {risk.Trading{}, risk.Trading{}, word(risk.Active, 5), true, true},
+		"the user, a strategy's limit": {risk.Trading{}, word(risk.Active, 5), risk.Trading{}, true, false},
+	} {
+		s := &risk.State{Mark: risk.Mark{Equity: usd("12000"), At: at(-60)}}
+		levels := risk.Levels(risk.Control{Trading: c.platform}, risk.Control{Trading: c.user, Strategies: map[string]risk.Trading{"st": c.strategy}}, "st", nil)
+		if levels[1].Limits = limits; c.own {
+			levels[1].Limits, levels[2].Limits = risk.Limits{}, limits
+		}
+		if !s.Watch(snap, risk.NoFlows(), levels, noon) || len(s.Breaches) != 1 || s.Watch(snap, risk.NoFlows(), levels, at(0.5)) {
+			t.Errorf("%s: breaches %+v, want one, once", name, s.Breaches)
+		}
+		s.Mark.Equity = usd("10000") // what was lost is made up for: the breach stays
+		s.Watch(snap, risk.NoFlows(), levels, at(10))
+		if (len(s.Breaches) == 0) != c.lifted {
+			t.Errorf("%s: breaches %+v, want it lifted: %t", name, s.Breaches, c.lifted)
+		}
+	}
+	// After a drawdown was lifted the mark begins anew: the same loss does not trip again.
+	s := &risk.State{Mark: risk.Mark{Equity: usd("12000"), At: at(-60)}}
+	levels := risk.Levels(risk.Control{}, risk.Control{Limits: limits}, "st", nil)
+	s.Watch(snap, risk.NoFlows(), levels, noon)
+	levels[1].Trading = word(risk.Active, 5)
+	s.Watch(snap, risk.NoFlows(), levels, at(6))
+	if s.Watch(snap, risk.NoFlows(), levels, at(7)); len(s.Breaches) != 0 || !s.Mark.Equity.Decimal.Equal(dec("10000")) {
+		t.Errorf("after the word: %+v, mark %s", s.Breaches, s.Mark.Equity.Decimal)
+	}
+}
+
+// What is stored is read back, through the database's own form.
+func TestStateRoundTrip(t *testing.T) {
+	s := reserved(t)
+	s.Settle("a", risk.Word{Status: signal.Executed, At: at(1)})
+	s.Mark = risk.Mark{Equity: usd("12.34567891"), At: noon}
+	s.Breaches = []risk.Breach{{Code: risk.DrawdownExceeded, At: noon, Value: dec("5"), Bound: dec("4.5")}, {Strategy: "st", Code: risk.DailyLossExceeded, At: noon}}
+	b := signal.Batch{StrategyID: "st", Cause: "c1", CauseTick: 7}
+	s.Ran(b, strategy.State{"in": "SPY"})
+	body, err := document.Encode("projects/p/databases/(default)", document.Document{Path: "users/u/riskState/current", Fields: s.Fields()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := document.Decode(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := risk.ParseState(d.Fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(s, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if done, outdated := got.Seen(b); !done || outdated {
+		t.Errorf("Seen = %t, %t", done, outdated)
+	}
+	if _, outdated := got.Seen(signal.Batch{StrategyID: "st", Cause: "c0", CauseTick: 6}); !outdated {
+		t.Error("an earlier cause is not outdated")
+	}
+	for name, f := range map[string]map[string]any{
+		"reservations": {"reservations": "none"}, "notional": {"reservations": []any{map[string]any{"notional": "much"}}}, "day_start": {"day_start": "today"},
+		"high_water_mark": {"high_water_mark": true}, "last_cause": {"strategies": map[string]any{"st": map[string]any{"last_cause": "7"}}},
+	} {
+		if _, err := risk.ParseState(f); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%v: %v, want an error that names %s", f, err, name)
+		}
+	}
+	// The shape from before there were reservations.
+	former, err := risk.ParseState(map[string]any{"open": map[string]any{"st|SPY": "id"}, "last_cause": map[string]any{"st": int64(7)}})
+	if err != nil || len(former.Doubtful("other", noon)) != 1 || former.Strategies["st"].Tick != 7 {
+		t.Errorf("former shape: %+v, %v", former, err)
+	}
+}
+
+// However long a user trades, the state stays within its bounds, and within the document's.
+func TestStateIsBounded(t *testing.T) {
+	s := &risk.State{}
+	for i := range 3000 {
+		now := noon.Add(time.Duration(i) * time.Second)
+		if _, err := s.Turn(now); err != nil {
+			t.Fatal(err)
+		}
+		sig := signal.Signal{ID: signal.ID("u", fmt.Sprint(i), "SYM", "cause"), StrategyID: fmt.Sprintf("strategy-%d", i), Symbol: fmt.Sprintf("SYM%d", i), CreatedAt: now, ExpiresAt: now.Add(time.Hour), Notional: dec("123456.78")}
+		s.Reserve(sig, dec("123456.78"), dec("0.123456789"))
+		s.Settle(sig.ID, risk.Word{Status: signal.Executed, At: now})
+		s.Ran(signal.Batch{StrategyID: sig.StrategyID, Cause: "schedule:20261124T0930Z", CauseTick: 9}, strategy.State{"k": strings.Repeat("v", 100)})
+	}
+	body, err := document.Encode("projects/p/databases/(default)", document.Document{Path: "users/u/riskState/current", Fields: s.Fields()})
+	if err != nil || len(body) > 300<<10 {
+		t.Errorf("%d bytes, %v", len(body), err)
+	}
+	if len(s.Reservations) != 400 || len(s.Strategies) != 100 || len(s.Traded) > 500 {
+		t.Errorf("%d reservations, %d strategies, %d symbols", len(s.Reservations), len(s.Strategies), len(s.Traded))
+	}
+}
+
+func TestControls(t *testing.T) {
+	c := risk.ParseControl(map[string]any{
+		"trading_state": " reducing ", "reason": "r", "author": "a", "set_at": noon, "updated_at": noon,
+		"limits":     map[string]any{"max_trade_usd": " 5.5 ", "allow_symbols": []any{"spy "}, "max_day_usd": nil, "hours": "ANY"},
+		"strategies": map[string]any{"st": map[string]any{"trading_state": "Halted"}},
+	})
+	if len(c.Limits.Invalid) != 0 || c.Trading != (risk.Trading{State: risk.Reducing, Reason: "r", Author: "a", At: noon}) || c.Strategies["st"].State != risk.Halted || !cmp.Equal(c.Limits.Allow, []string{"SPY"}) {
+		t.Errorf("controls = %+v", c)
+	}
+	for _, f := range []map[string]any{
+		{"limit": map[string]any{}}, {"limits": "none"}, {"trading_state": "HALT"}, {"trading_state": true}, {"strategies": []any{}},
+		{"strategies": map[string]any{"st": "HALTED"}}, {"strategies": map[string]any{"st": map[string]any{"state": "HALTED"}}}, {"strategies": map[string]any{"st": map[string]any{"trading_state": "off"}}},
+		{"limits": map[string]any{"max_trade": 5.0}}, {"limits": map[string]any{"max_trade_usd": "much"}}, {"limits": map[string]any{"max_trade_usd": true}}, {"limits": map[string]any{"max_trade_usd": -1.0}},
+		{"limits": map[string]any{"max_trade_usd": ""}}, {"limits": map[string]any{"max_daily_loss_share": 5.0}}, {"limits": map[string]any{"max_positions": 1.5}}, {"limits": map[string]any{"hours": "night"}},
+		{"limits": map[string]any{"deny_symbols": "GME"}}, {"limits": map[string]any{"deny_symbols": []any{"GME", 7.0}}}, {"limits": map[string]any{"allow_symbols": []any{"G M E"}}},
+	} {
+		if c := risk.ParseControl(f); len(c.Limits.Invalid) != 1 {
+			t.Errorf("%v: invalid %v, want one field", f, c.Limits.Invalid)
+		}
+	}
+	if l := risk.Levels(c, risk.Control{}, "st", nil); len(l[0].Limits.Invalid) != 1 || len(c.Limits.Invalid) != 0 {
+		t.Error("strategies among the platform's controls were ignored")
+	}
+	for _, c := range []struct {
+		state          risk.TradingState
+		reason, author string
+		at             time.Time
+		ok             bool
+	}{
+		{"halted", "r", "a", noon, true}, {"", "r", "a", noon, false}, {"off", "r", "a", noon, false}, {risk.Active, " ", "a", noon, false}, {risk.Active, "r", "", noon, false}, {risk.Active, "r", "a", time.Time{}, false},
+	} {
+		if _, err := risk.SetTrading(c.state, c.reason, c.author, c.at); (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

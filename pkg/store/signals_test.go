@@ -1,0 +1,157 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/porttest"
+	"github.com/agenttrader/agenttrader/pkg/risk"
+	"github.com/agenttrader/agenttrader/pkg/signal"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
+	"github.com/agenttrader/agenttrader/pkg/tick"
+	"github.com/agenttrader/agenttrader/pkg/user"
+)
+
+var noon = time.Date(2026, 11, 24, 17, 0, 0, 0, time.UTC)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// book is a store with one user's snapshot: buying power of $1,000.10, SPY held for 750.01.
+func book(t testing.TB) (*mem.DB, *store.Store, account.Snapshot) {
+	db := mem.NewDB(func() time.Time { return noon })
+	s := store.New(db)
+	must(t, s.PutUser(t.Context(), user.User{ID: "u", Status: user.Active}))
+	_, err := s.PutSnapshot(t.Context(), porttest.Snapshot("u", 1, noon))
+	must(t, err)
+	snap, err := s.Snapshot(t.Context(), "u")
+	must(t, err)
+	return db, s, snap
+}
+
+func statuses(t *testing.T, db *mem.DB) map[string]string {
+	docs, err := db.Query(t.Context(), document.Query{Collection: store.UserPath("u") + "/" + store.Signals})
+	must(t, err)
+	got := map[string]string{}
+	for _, d := range docs {
+		f := d.Fields
+		got[fmt.Sprint(f["strategy_id"], " ", f["cause"], " ", f["symbol"])] = fmt.Sprint(f["status"], " ", f["action"], " ", f["notional"], " ", f["denial_code"])
+	}
+	return got
+}
+
+// The predecessor's defects: two unsent signals each spend everything, and a sell that closes is refused.
+func TestBuyingPowerIsSpentOnce(t *testing.T) {
+	db, s, snap := book(t)
+	sell := strategy.Intent{Symbol: "SPY", Action: signal.Sell, Notional: decimal.RequireFromString("750.009")} // cents are what the broker takes
+	for i, r := range []risk.Run{
+		porttest.Run(snap, "a", "c1", 10, porttest.Buy("GLD", "1000.10")),
+		porttest.Run(snap, "b", "c1", 10, porttest.Buy("TLT", "1000.10")),
+		porttest.Run(snap, "b", "c2", 11, sell),
+		porttest.Run(snap, "b", "c2", 11, sell), // delivered again
+		porttest.Run(snap, "c", "c1", 10, porttest.Buy("TLT", "-5"), porttest.Buy("GLD", "1"), porttest.Buy("GLD", "2")),
+	} {
+		if _, err := s.Place(t.Context(), r.Batch, r.Plan); err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	want := map[string]string{
+		"a c1 GLD": "pending buy 1000.10 <nil>", "b c1 TLT": "rejected flat 0.00 BUYING_POWER_EXCEEDED", "b c2 SPY": "pending sell 750.00 <nil>",
+		"c c1 TLT": "rejected flat 0.00 INTENT_INVALID", "c c1 GLD": "rejected flat 0.00 INTENT_INVALID",
+	}
+	if diff := cmp.Diff(want, statuses(t, db)); diff != "" {
+		t.Errorf("signals (-want +got):\n%s", diff)
+	}
+}
+
+// A run without a wish and without news costs no write; one with a new state of the strategy's is kept, once.
+func TestQuietRunWritesNothing(t *testing.T) {
+	db, s, snap := book(t)
+	for i, c := range []struct {
+		keep   strategy.State
+		writes int64
+	}{{nil, 1}, {nil, 0}, {strategy.State{"in": "1"}, 1}, {strategy.State{"in": "1"}, 0}, {nil, 0}, {strategy.State{}, 1}} {
+		_, before := db.Counts()
+		r := porttest.Run(snap, "a", fmt.Sprint("c", i), tick.Tick(10+i))
+		r.Keep = c.keep
+		_, err := s.Place(t.Context(), r.Batch, r.Plan)
+		must(t, err)
+		if _, after := db.Counts(); after-before != c.writes { // the first is the high-water mark
+			t.Errorf("run %d: %d writes, want %d", i, after-before, c.writes)
+		}
+	}
+}
+
+// A breach is written though the run wants nothing; until a person says otherwise only what closes passes.
+func TestBreachIsKept(t *testing.T) {
+	db, s, snap := book(t)
+	must(t, s.SetLimits(t.Context(), "u", risk.ParseLimits(map[string]any{"max_drawdown_share": "0.1"})))
+	place := func(strategyID, cause string, at tick.Tick, intents ...strategy.Intent) {
+		t.Helper()
+		r := porttest.Run(snap, strategyID, cause, at, intents...)
+		_, err := s.Place(t.Context(), r.Batch, r.Plan)
+		must(t, err)
+	}
+	observe := func(equity string) {
+		t.Helper()
+		next := porttest.Snapshot("u", snap.Seq+1, snap.ObservedAt.Add(time.Minute))
+		next.Raw["equity"], next.Version = equity, snap.Version
+		_, err := s.PutSnapshot(t.Context(), next)
+		must(t, err)
+		snap, err = s.Snapshot(t.Context(), "u")
+		must(t, err)
+	}
+	place("a", "c1", 10)
+	observe("850")
+	place("a", "c2", 11)
+	observe("1000.10")
+	place("b", "c3", 12, porttest.Buy("GLD", "1"), strategy.Intent{Symbol: "SPY", Action: signal.Sell, Notional: decimal.NewFromInt(750)})
+	word, err := risk.SetTrading(risk.Active, "looked at it", "ops", snap.ObservedAt.Add(time.Second))
+	must(t, err)
+	must(t, s.SetTrading(t.Context(), "u", "", word))
+	observe("1000.10")
+	place("c", "c4", 13, porttest.Buy("GLD", "1"))
+	want := map[string]string{
+		"b c3 GLD": "rejected flat 0.00 TRADING_REDUCING", "b c3 SPY": "pending sell 750.00 <nil>", "c c4 GLD": "pending buy 1.00 <nil>",
+	}
+	if diff := cmp.Diff(want, statuses(t, db)); diff != "" {
+		t.Errorf("signals (-want +got):\n%s", diff)
+	}
+}
+
+// A state that can't be read decides nothing, and says which document is to be mended.
+func TestUnreadableState(t *testing.T) {
+	db, s, snap := book(t)
+	must(t, db.Set(t.Context(), "users/u/riskState/current", document.Fields{"reservations": "none"}))
+	r := porttest.Run(snap, "a", "c1", 10, porttest.Buy("GLD", "1"))
+	if _, err := s.Place(t.Context(), r.Batch, r.Plan); err == nil || len(statuses(t, db)) != 0 {
+		t.Errorf("placed on an unreadable state: %v", err)
+	}
+}
+
+// BenchmarkPlace is the whole transaction on the twin: a run that supersedes the one before.
+func BenchmarkPlace(b *testing.B) {
+	_, s, snap := book(b)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		r := porttest.Run(snap, "a", fmt.Sprint("c", n), tick.Tick(n), porttest.Buy("GLD", "100"))
+		placed, err := s.Place(b.Context(), r.Batch, r.Plan)
+		if err != nil || len(placed) != 1 || placed[0].DenialCode != "" {
+			b.Fatal(placed, err)
+		}
+	}
+}
