@@ -53,7 +53,12 @@ type Signal struct {
 	CreatedAt    time.Time // UTC
 	ExpiresAt    time.Time // UTC; an executor must not act after it
 	SupersededBy string    // the id of the signal that took its place
+
+	RawModelOutput string // what a model was asked and said, a JSON object; "": none was asked
 }
+
+// MaxRawModelOutput is the length of a signal's RawModelOutput, bytes.
+const MaxRawModelOutput = 8 << 10
 
 // Reservation is the buying power that an open signal holds, until its owner's executor has spent it or it expires.
 type Reservation struct {

@@ -44,6 +44,7 @@ type Input struct {
 	Quotes    market.Prices           // a symbol without a fresh quote is missing
 	Bars      map[string][]market.Bar // closed ones, the newest last; as Needs says, or fewer where there are no more
 	State     State                   // what this strategy kept at its last decision
+	Answer    *Answer                 // to what an Asker asked; nil: it was not asked
 }
 
 // State is the little that a strategy keeps from one decision to the next: at most 20 entries, of 100 bytes each.
@@ -97,10 +98,12 @@ func New(d Definition) (Strategy, error) {
 	switch d.Kind {
 	case KindRebalance:
 		return newRebalance(d)
+	case KindGemini:
+		return newGemini(d)
 	default:
 		return nil, fmt.Errorf("%w %s: kind %.40q is unknown, want one of %v", ErrInvalid, d.ID, d.Kind, Kinds())
 	}
 }
 
 // Kinds are the strategies that there are.
-func Kinds() []string { return []string{KindRebalance} }
+func Kinds() []string { return []string{KindRebalance, KindGemini} }
