@@ -13,6 +13,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/advice"
 	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/signal"
@@ -31,6 +32,7 @@ type Stores interface {
 	signal.Book
 	tick.Ledger
 	health.Store
+	advice.Tally
 	PutUser(ctx context.Context, u user.User) error
 	PutStrategy(ctx context.Context, d strategy.Definition) error
 }
@@ -43,6 +45,7 @@ func Store(t *testing.T, open func(t *testing.T) (s Stores, signals func(uid str
 		"users in pages": storeUsers, "one user": storeUser, "strategies": storeStrategies, "snapshot": storeSnapshot,
 		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "key versions": storeKeys, "health": storeHealth, "health race": storeHealthRace, "ledger": storeLedger, "ledger race": storeLedgerRace,
 		"signals once": storeSignals, "signals supersede": storeSupersede, "signals outdated": storeOutdated, "signals race": storeSignalRace,
+		"questions": storeQuestions, "questions race": storeQuestionRace,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, signals := open(t)

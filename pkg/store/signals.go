@@ -133,5 +133,7 @@ func signalFields(s signal.Signal) document.Fields {
 		"denial_code":  orNil(s.DenialCode),
 		"created_at":   s.CreatedAt,
 		"expires_at":   s.ExpiresAt,
+
+		"raw_model_output": orNil(s.RawModelOutput),
 	})
 }

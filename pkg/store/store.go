@@ -9,6 +9,7 @@
 //	users/{uid}/tradingSignals/{signalId}   signal.Signal
 //	users/{uid}/syncHealth/alpaca           health.Health
 //	users/{uid}/riskState/current           which signal is open, which cause was the last
+//	users/{uid}/riskState/model             what was asked of the model today, and answered last
 //	ticks/{yyyyMMddTHHmmZ}/shards/{n}       tick.Claim
 //	rosters/{shard}, rosters/index          roster.Shard, and which of them are the roster
 //	rosterChanges/{uid}                     roster.Change
@@ -36,7 +37,7 @@ const (
 )
 
 // Store implements user.Lister, user.Keys, user.Finder, account.Store, health.Store, strategy.Store, signal.Book, tick.Ledger,
-// roster.Store and roster.Refresher.
+// roster.Store, roster.Refresher and advice.Tally.
 type Store struct {
 	db document.DB
 }
