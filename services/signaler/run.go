@@ -31,8 +31,12 @@ func (s *Service) run(ctx context.Context, d strategy.Definition, triggered stra
 		return nil
 	}
 	quotes := s.prices(ctx, d.UserID, strat.Needs().Symbols)
+	var told advice
 	for range rounds {
-		signals := s.decide(d, strat, cause, snap, quotes)
+		if told, err = s.advise(ctx, d, strat, cause, snap, quotes, told); err != nil {
+			break
+		}
+		signals := s.decide(d, strat, cause, snap, quotes, told)
 		if len(signals) == 0 {
 			return nil
 		}
@@ -54,13 +58,13 @@ func (s *Service) run(ctx context.Context, d strategy.Definition, triggered stra
 }
 
 // decide is pure but for the clock: what the strategy wants, less what it may not have.
-func (s *Service) decide(d strategy.Definition, strat strategy.Strategy, cause strategy.Cause, snap account.Snapshot, quotes market.Prices) []signal.Signal {
+func (s *Service) decide(d strategy.Definition, strat strategy.Strategy, cause strategy.Cause, snap account.Snapshot, quotes market.Prices, told advice) []signal.Signal {
 	now := s.Now()
 	sign := func(symbol string) signal.Signal {
 		return signal.Signal{
 			ID:     signal.ID(d.UserID, d.ID, symbol, cause.Text),
 			UserID: d.UserID, StrategyID: d.ID, Symbol: symbol, Cause: cause.Text, SnapshotSeq: snap.Seq,
-			Status: signal.Pending, CreatedAt: now, ExpiresAt: now.Add(s.cfg.SignalLife),
+			Status: signal.Pending, CreatedAt: now, ExpiresAt: now.Add(s.cfg.SignalLife), RawModelOutput: told.raw,
 		}
 	}
 	deny := func(symbol string, denial *strategy.Denial) signal.Signal {
@@ -72,7 +76,8 @@ func (s *Service) decide(d strategy.Definition, strat strategy.Strategy, cause s
 	if denial := risk.Usable(snap, now, tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), 1)); denial != nil {
 		return []signal.Signal{deny(signal.AllSymbols, denial)}
 	}
-	in := strategy.Input{Now: now, Cause: cause, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders, Quotes: quotes}
+	in := input(now, cause, snap, quotes)
+	in.Answer = told.answer
 	decision, err := strat.Decide(in)
 	if err != nil {
 		return []signal.Signal{deny(signal.AllSymbols, denialOf(err))}
@@ -89,6 +94,11 @@ func (s *Service) decide(d strategy.Definition, strat strategy.Strategy, cause s
 		signals = append(signals, sig)
 	}
 	return signals
+}
+
+// input is what a strategy sees of a snapshot.
+func input(now time.Time, cause strategy.Cause, snap account.Snapshot, quotes market.Prices) strategy.Input {
+	return strategy.Input{Now: now, Cause: cause, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders, Quotes: quotes}
 }
 
 func denialOf(err error) *strategy.Denial {

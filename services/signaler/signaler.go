@@ -27,6 +27,7 @@ type Deps struct {
 	Strategies strategy.Store
 	Signals    signal.Book
 	Quotes     market.Quotes
+	Advisor    strategy.Advisor // nil: strategies that ask a model deny
 	Now        func() time.Time
 	Fault      func(ctx context.Context, userID string, err error) // told what was gone on without; may be nil
 }

@@ -8,10 +8,13 @@ import (
 	"io"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/advice"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/gemini"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/services/signaler"
 )
 
@@ -19,8 +22,8 @@ func main() { serve.Main("signaler", run) }
 
 func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	cfg, http, topics, project := signaler.DefaultConfig(), serve.DefaultConfig(), gcp.DefaultTopics(), gcp.Config{}
-	data := marketData{}
-	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project, &data); err != nil {
+	data, models, budget := marketData{}, gemini.DefaultConfig(), advice.DefaultConfig()
+	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project, &data, &models, &budget); err != nil {
 		return err
 	}
 	log := serve.NewLogger(logs, http).With("service", "signaler")
@@ -38,8 +41,16 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	var advisor strategy.Advisor
+	if models.Location != "" {
+		model, err := gemini.New(ctx, models, project.ProjectID(), nil)
+		if err != nil {
+			return err
+		}
+		advisor = &advice.Budget{Config: budget, Next: model, Tally: store.New(db), Now: time.Now}
+	}
 	service, err := signaler.New(cfg, signaler.Deps{
-		Snapshots: store.New(db), Strategies: store.New(db), Signals: store.New(db), Quotes: quotes, Now: time.Now,
+		Snapshots: store.New(db), Strategies: store.New(db), Signals: store.New(db), Quotes: quotes, Advisor: advisor, Now: time.Now,
 		Fault: func(_ context.Context, userID string, err error) { log.Warn(err.Error(), "user_id", userID) },
 	})
 	if err != nil {
