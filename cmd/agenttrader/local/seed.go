@@ -19,6 +19,7 @@ func params() map[string]map[string]any {
 			"drift_band":    0.05,
 			"every_minutes": 5,
 		},
+		strategy.KindGemini: {"symbols": []any{"NVDA", "AMZN"}, "weight": 0.05, "every_minutes": 5},
 	}
 }
 
