@@ -22,9 +22,9 @@ func question(id string, at tick.Tick) strategy.Question {
 
 func storeQuestions(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	first, second := question("s", 100), question("s", 101)
-	count := func(q strategy.Question, day string, limit int) *strategy.Answer {
+	count := func(q strategy.Question, day string) *strategy.Answer {
 		t.Helper()
-		kept, err := s.CountQuestion(t.Context(), "u", q, day, limit)
+		kept, err := s.CountQuestion(t.Context(), "u", q, day, 2)
 		must(t, err)
 		return kept
 	}
@@ -33,7 +33,7 @@ func storeQuestions(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	}
 	withSnapshot(t, s)
 	for range 2 { // the first to ask died before it had the answer
-		if kept := count(first, "2026-11-24", 2); kept != nil {
+		if kept := count(first, "2026-11-24"); kept != nil {
 			t.Errorf("an answer %+v to what nobody answered", kept)
 		}
 	}
@@ -49,29 +49,29 @@ func storeQuestions(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	if diff := cmp.Diff(said, told); diff != "" {
 		t.Errorf("a second answer to one cause (-want +got):\n%s", diff)
 	}
-	if kept := count(first, "2026-11-24", 2); kept == nil || *kept != said {
+	if kept := count(first, "2026-11-24"); kept == nil || *kept != said {
 		t.Errorf("asked again: %+v, want the first answer", kept)
 	}
-	if kept := count(second, "2026-11-24", 2); kept == nil || kept.Failure != strategy.ModelBudgetExceeded {
+	if kept := count(second, "2026-11-24"); kept == nil || kept.Failure != strategy.ModelBudgetExceeded {
 		t.Errorf("past the budget: %+v", kept)
 	}
-	if kept := count(second, "2026-11-25", 2); kept == nil || kept.Failure != strategy.ModelBudgetExceeded {
+	if kept := count(second, "2026-11-25"); kept == nil || kept.Failure != strategy.ModelBudgetExceeded {
 		t.Errorf("the same cause, delivered after midnight: %+v, want what it was told before", kept)
 	}
-	if kept := count(question("s", 102), "2026-11-25", 2); kept != nil {
+	if kept := count(question("s", 102), "2026-11-25"); kept != nil {
 		t.Errorf("the next day: %+v, want a new budget", kept)
 	}
 	// An older cause is answered, and does not take the newer one's place.
 	must1(t)(s.KeepAnswer(t.Context(), "u", question("s", 102), strategy.Answer{Failure: strategy.ModelTimeout, Detail: "late"}))
 	must1(t)(s.KeepAnswer(t.Context(), "u", question("s", 99), said))
-	if kept := count(question("s", 102), "2026-11-25", 2); kept == nil || kept.Failure != strategy.ModelTimeout || kept.Detail != "late" {
+	if kept := count(question("s", 102), "2026-11-25"); kept == nil || kept.Failure != strategy.ModelTimeout || kept.Detail != "late" {
 		t.Errorf("after an older cause's answer: %+v, want the newer one's", kept)
 	}
 	// Long answers of many strategies fit into a document.
 	for i := range 40 {
 		must1(t)(s.KeepAnswer(t.Context(), "u", question(fmt.Sprint("s", i), tick.Tick(200+i)), strategy.Answer{Text: strings.Repeat("é", 9000)}))
 	}
-	if kept := count(question("s39", 239), "2026-11-25", 2); kept == nil || len(kept.Text) > strategy.MaxAnswer {
+	if kept := count(question("s39", 239), "2026-11-25"); kept == nil || len(kept.Text) > strategy.MaxAnswer {
 		t.Errorf("the newest answer of many is %+v", kept)
 	}
 }
