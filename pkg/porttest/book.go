@@ -29,7 +29,7 @@ func Buy(symbol, usd string) strategy.Intent {
 func Run(s account.Snapshot, strategyID, cause string, at tick.Tick, intents ...strategy.Intent) risk.Run {
 	return risk.Run{
 		Batch: signal.Batch{
-			UserID: s.UserID, StrategyID: strategyID, SnapshotSeq: s.Seq, ChangedSeq: s.ChangedSeq, Cause: cause, CauseTick: at, Now: s.ObservedAt,
+			UserID: s.UserID, StrategyID: strategyID, ChangedSeq: s.ChangedSeq, Cause: cause, CauseTick: at, Now: s.ObservedAt,
 		},
 		Input: risk.Input{MaxSnapshotAge: 5 * time.Minute, Flows: risk.NoFlows()}, Life: 15 * time.Minute, Intents: intents,
 	}
@@ -114,8 +114,13 @@ func bookOutdated(t *testing.T, s Stores, signals func(string) []map[string]any)
 	old := withSnapshot(t, s)
 	r := Run(old, "st", "c1", 10, Buy("SPY", "10"))
 	heartbeat(t, s, noon.Add(time.Minute), nil)
-	if _, err := s.Place(t.Context(), r.Batch, r.Plan); !errors.Is(err, signal.ErrNewerSnapshot) {
-		t.Errorf("decided before the heartbeat: %v, want ErrNewerSnapshot", err)
+	var seen int64
+	_, err := s.Place(t.Context(), r.Batch, func(v risk.View) risk.Plan {
+		seen = v.Snapshot.Seq
+		return risk.Plan{}
+	})
+	if err != nil || seen != old.Seq+1 {
+		t.Errorf("the event is older than a heartbeat: decided on snapshot %d (%v), want the stored %d", seen, err, old.Seq+1)
 	}
 	heartbeat(t, s, noon.Add(2*time.Minute), func(n *account.Snapshot) { n.ChangedSeq = n.Seq })
 	if _, err := s.Place(t.Context(), r.Batch, r.Plan); !errors.Is(err, signal.ErrOutdated) {

@@ -13,6 +13,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/advice"
 	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/risk"
@@ -32,6 +33,7 @@ type Stores interface {
 	risk.Controls
 	tick.Ledger
 	health.Store
+	advice.Tally
 	PutUser(ctx context.Context, u user.User) error
 	PutStrategy(ctx context.Context, d strategy.Definition) error
 	PutStatus(ctx context.Context, userID, signalID string, status any) error
@@ -47,6 +49,7 @@ func Store(t *testing.T, open func(t *testing.T) (s Stores, signals func(uid str
 		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "key versions": storeKeys, "health": storeHealth, "health race": storeHealthRace, "ledger": storeLedger, "ledger race": storeLedgerRace,
 		"signals once": bookOnce, "signals supersede": bookSupersede, "signals outdated": bookOutdated, "signals race": bookRace,
 		"signals of all buying power": bookAllPower, "word": bookWord, "expiry": bookExpiry, "controls": storeControls,
+		"questions": storeQuestions, "questions race": storeQuestionRace,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, signals := open(t)

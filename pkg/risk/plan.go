@@ -34,7 +34,7 @@ type Book interface {
 	// Place runs decide on a fresh view of the user, in a transaction, and writes its plan: signals, the ends of others
 	// and the state, together or not at all. decide must be pure: it may be called again. A run whose cause was
 	// placed before places nothing. Nothing is written on signal.ErrOutdated (a newer account change or a later cause
-	// of the strategy is there, or the user is gone) and signal.ErrNewerSnapshot.
+	// of the strategy is there, or the user is gone).
 	Place(ctx context.Context, b signal.Batch, decide func(View) Plan) (placed []signal.Signal, err error)
 	// Settle takes the owner's word that a signal's document has, whatever its client wrote. It may come twice, late, in
 	// any order, and for any document; without a word, or without a reservation, it does nothing.
@@ -67,7 +67,13 @@ type Run struct {
 	Intents  []strategy.Intent
 	Keep     strategy.State   // what the strategy keeps in mind; nil: as it was
 	Denial   *strategy.Denial // of the whole run: no intent is looked at
+	Shadow   bool             // judged as if it were live, and nothing comes of it
+
+	RawModelOutput string // of a strategy that asked a model
 }
+
+// ShadowMode is the code of a signal that would have been, had its strategy been live.
+const ShadowMode = "SHADOW_MODE"
 
 // Plan judges the run's intents in their order, each on what the ones before it left. It is for Book.Place. The strategy's
 // open signals of the same symbols are superseded, by denials too, and what they reserved is free again.
@@ -93,7 +99,7 @@ func (r Run) Plan(v View) Plan {
 func (r Run) judge(v View, in Input, p *Plan) {
 	times := map[string]int{}
 	for _, i := range r.Intents {
-		if times[i.Symbol]++; times[i.Symbol] > 1 {
+		if times[i.Symbol]++; times[i.Symbol] > 1 || r.Shadow {
 			continue
 		}
 		if c, ok := v.State.Supersede(r.Batch.StrategyID, i.Symbol, r.id(i.Symbol)); ok {
@@ -113,6 +119,12 @@ func (r Run) judge(v View, in Input, p *Plan) {
 		}
 		sig := r.sign(v, i.Symbol)
 		sig.Action, sig.Notional, sig.Reason = i.Action, i.Notional, i.Reason
+		if verdict.Denial == nil && r.Shadow {
+			sig.Shadow, sig.Status, sig.DenialCode = true, signal.Rejected, ShadowMode
+			e.Take(i, verdict.Opens)
+			p.Signals = append(p.Signals, sig)
+			continue
+		}
 		if verdict.Denial == nil && !v.State.Reserve(sig, verdict.Opens, shares(v.Snapshot.Positions, i.Symbol)) {
 			verdict.Denial = &strategy.Denial{Code: ReservationsExceeded, Reason: fmt.Sprintf("symbol=%s reservations=%d", i.Symbol, len(v.State.Reservations))}
 		}
@@ -133,12 +145,13 @@ func (r Run) sign(v View, symbol string) signal.Signal {
 	return signal.Signal{
 		ID: r.id(symbol), UserID: r.Batch.UserID, StrategyID: r.Batch.StrategyID, Symbol: symbol, Cause: r.Batch.Cause,
 		SnapshotSeq: v.Snapshot.Seq, Status: signal.Pending, CreatedAt: r.Batch.Now, ExpiresAt: r.Batch.Now.Add(r.Life),
+		RawModelOutput: r.RawModelOutput,
 	}
 }
 
 func (r Run) deny(v View, symbol string, d *strategy.Denial) signal.Signal {
 	sig := r.sign(v, symbol)
-	sig.Action, sig.Status, sig.DenialCode, sig.Reason = signal.Flat, signal.Rejected, d.Code, d.Reason
+	sig.Action, sig.Status, sig.DenialCode, sig.Reason, sig.Shadow = signal.Flat, signal.Rejected, d.Code, d.Reason, r.Shadow
 	return sig
 }
 

@@ -53,7 +53,13 @@ type Signal struct {
 	CreatedAt    time.Time // UTC
 	ExpiresAt    time.Time // UTC; an executor must not act after it
 	SupersededBy string    // the id of the signal that took its place
+	Shadow       bool      // what would have been: never pending, nothing is reserved
+
+	RawModelOutput string // what a model was asked and said, a JSON object; "": none was asked
 }
+
+// MaxRawModelOutput is the length of a signal's RawModelOutput, bytes.
+const MaxRawModelOutput = 8 << 10
 
 // Reservation is the buying power that an open signal holds, until its owner's executor has spent it or it expires.
 type Reservation struct {
@@ -78,23 +84,17 @@ func ID(userID, strategyID, symbol, cause string) string {
 	return hex.EncodeToString(h[:16])
 }
 
-// The answers of a Book that are no faults of it.
-var (
-	// ErrOutdated: there is a newer cause by now; its own event will run the strategy.
-	ErrOutdated = errors.New("a newer cause has come up")
-	// ErrNewerSnapshot: the decision was made on an older snapshot than the stored one; decide again.
-	ErrNewerSnapshot = errors.New("the stored snapshot is newer than the one decided on")
-)
+// ErrOutdated is a Book's answer, and no fault of it: there is a newer cause by now; its own event will run the strategy.
+var ErrOutdated = errors.New("a newer cause has come up")
 
 // Batch is one run of one strategy, whose signals are placed together.
 type Batch struct {
-	UserID      string
-	StrategyID  string
-	SnapshotSeq int64     // the snapshot that it was decided on
-	ChangedSeq  int64     // the account change that caused the run, which a newer change replaces; 0 if none did
-	Cause       string    // what made the strategy run; it runs once for it
-	CauseTick   tick.Tick // orders the causes: an older one never replaces what a newer one said
-	Now         time.Time // UTC
+	UserID     string
+	StrategyID string
+	ChangedSeq int64     // the account change that caused the run, which a newer change replaces; 0 if none did
+	Cause      string    // what made the strategy run; it runs once for it
+	CauseTick  tick.Tick // orders the causes: an older one never replaces what a newer one said
+	Now        time.Time // UTC
 }
 
 // ParseStatus reads a status as an owner's client writes it: in any case, blanks around it. ok is false for anything

@@ -50,11 +50,8 @@ func viewIn(ctx context.Context, tx document.Tx, b signal.Batch) (*risk.View, er
 	if v.Snapshot, err = ParseSnapshot(b.UserID, d); err != nil {
 		return nil, err
 	}
-	switch {
-	case b.ChangedSeq != 0 && v.Snapshot.ChangedSeq > b.ChangedSeq:
+	if b.ChangedSeq != 0 && v.Snapshot.ChangedSeq > b.ChangedSeq {
 		return nil, signal.ErrOutdated
-	case v.Snapshot.Seq > b.SnapshotSeq:
-		return nil, signal.ErrNewerSnapshot
 	}
 	if v.State, err = stateIn(ctx, tx, b.UserID); err != nil {
 		return nil, err
@@ -204,5 +201,15 @@ func signalFields(s signal.Signal) document.Fields {
 		"denial_code":  orNil(s.DenialCode),
 		"created_at":   s.CreatedAt,
 		"expires_at":   s.ExpiresAt,
+
+		"raw_model_output": orNil(s.RawModelOutput),
+		"shadow":           trueOrNil(s.Shadow),
 	})
+}
+
+func trueOrNil(b bool) any {
+	if !b {
+		return nil
+	}
+	return b
 }

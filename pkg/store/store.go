@@ -9,6 +9,7 @@
 //	users/{uid}/tradingSignals/{signalId}   signal.Signal
 //	users/{uid}/syncHealth/alpaca           health.Health
 //	users/{uid}/riskState/current           risk.State
+//	users/{uid}/riskState/model             what was asked of the model today, and answered last
 //	users/{uid}/riskControls/current        risk.Control of a user
 //	platform/riskControls                   risk.Control of all
 //	ticks/{yyyyMMddTHHmmZ}/shards/{n}       tick.Claim
@@ -40,7 +41,7 @@ const (
 )
 
 // Store implements user.Lister, user.Keys, user.Finder, account.Store, health.Store, strategy.Store, risk.Book, risk.Controls, tick.Ledger,
-// roster.Store and roster.Refresher.
+// roster.Store, roster.Refresher and advice.Tally.
 type Store struct {
 	db document.DB
 }

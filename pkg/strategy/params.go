@@ -117,6 +117,23 @@ func (p *Params) Minutes(name string, otherwise int) time.Duration {
 	return every
 }
 
+// ID is the definition's.
+func (p *Params) ID() string { return p.d.ID }
+
+// Text reads any text.
+func (p *Params) Text(name, otherwise string) string {
+	v := p.take(name, otherwise)
+	if v == nil {
+		return otherwise
+	}
+	s, ok := v.(string)
+	if !ok {
+		p.Fault("%s is a %T: want a text", name, v)
+		return otherwise
+	}
+	return s
+}
+
 // Choice reads one of some words, of which the first is the default.
 func (p *Params) Choice(name string, words ...string) string {
 	v := p.take(name, words[0])

@@ -47,6 +47,7 @@ type Input struct {
 	Quotes     market.Prices           // a symbol without a fresh quote is missing
 	Bars       map[string][]market.Bar // closed ones, the newest last; as Needs says, or fewer where there are no more
 	State      State                   // what this strategy kept at its last decision
+	Answer     *Answer                 // to what an Asker asked; nil: it was not asked
 }
 
 // State is the little that a strategy keeps from one decision to the next: at most 20 entries, of 100 bytes each.
@@ -121,6 +122,7 @@ func makers() map[string]func(*Params) Strategy {
 	return map[string]func(*Params) Strategy{
 		KindBreakout:     newBreakout,
 		KindDCA:          newDCA,
+		KindGemini:       newGemini,
 		KindRebalance:    newRebalance,
 		KindRSIReversion: newRSIReversion,
 		KindSMACross:     newSMACross,

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/shopspring/decimal"
 )
 
 // Config is what an operator can set.
@@ -13,6 +15,7 @@ type Config struct {
 	MaxSnapshotAge Seconds       `env:"ALPACA_SNAPSHOT_MAX_AGE_S"` // an older snapshot is not traded on; the predecessor's variable
 	SignalLife     time.Duration `env:"SIGNALER_SIGNAL_LIFE"`      // from a signal's creation to its expires_at
 	QuoteTimeout   time.Duration `env:"SIGNALER_QUOTE_TIMEOUT"`    // for the quotes of one event, and for its bars; without quotes strategies use the broker's valuation
+	Buffer         float64       `env:"SIGNALER_BUFFER"`           // share of buying power that no signal may take, 0 to 1
 }
 
 // DefaultConfig is a good setting for most.
@@ -28,8 +31,13 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s is %s: want more than 0", name, d))
 		}
 	}
+	if !(c.Buffer >= 0 && c.Buffer < 1) {
+		errs = append(errs, fmt.Errorf("SIGNALER_BUFFER is %v: want a share of buying power, 0 to less than 1, like 0.05", c.Buffer))
+	}
 	return errors.Join(errs...)
 }
+
+func (c *Config) buffer() decimal.Decimal { return decimal.NewFromFloat(c.Buffer) }
 
 // Seconds is a duration that is written as a number of seconds.
 type Seconds time.Duration

@@ -4,6 +4,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
@@ -18,7 +19,7 @@ func quiet(e event.Event) bool {
 	if err != nil || c.Old == nil || c.New == nil {
 		return false
 	}
-	if _, ok := snapshotOwner(c.Path); !ok {
+	if placeOf(c.Path).collection != store.Accounts {
 		return false
 	}
 	old, ok := marks(c.Old)

@@ -1,7 +1,8 @@
 // Package signaler turns changes of account snapshots into trading signals.
 //
-//	change event ──▶ Handle: what was triggered (no read) ─▶ the user's strategies ─▶ quotes ─▶ decide
-//	             ─▶ judge and place in one transaction ──▶ Firestore users/{uid}/tradingSignals
+//	snapshot ──▶ Handle: what was triggered (no read) ─▶ the user's strategies ─▶ quotes, bars, a model's answer ─▶ decide
+//	strategy edited ──▶ Handle: run it               ─▶ judge and reserve in one transaction ──▶ users/{uid}/tradingSignals
+//	owner's word on a signal ──▶ Handle: settle what it reserved
 package signaler
 
 import (
@@ -16,6 +17,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/risk"
+	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -26,16 +28,26 @@ type Deps struct {
 	Snapshots  account.Store
 	Strategies strategy.Store
 	Signals    risk.Book
+	Controls   risk.Controls
 	Quotes     market.Quotes
-	Bars       market.Bars // nil: none
+	Bars       market.Bars      // nil: none
+	Hours      Hours            // nil: nobody knows, and limits on hours deny what opens
+	Advisor    strategy.Advisor // nil: strategies that ask a model deny
 	Now        func() time.Time
 	Fault      func(ctx context.Context, userID string, err error) // told what was gone on without; may be nil
 }
 
-// Service handles change events of account snapshots.
+// Hours says whether the market is open at a time.
+type Hours func(ctx context.Context, at time.Time, hours market.Hours) bool
+
+// controlLife is how long the platform's word is remembered: a halt takes effect everywhere within it.
+const controlLife = 10 * time.Second
+
+// Service handles change events of account snapshots, strategies and signals.
 type Service struct {
-	cfg  Config
-	grid market.Grid
+	cfg      Config
+	grid     market.Grid
+	platform *risk.Cached
 	Deps
 }
 
@@ -54,18 +66,41 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signaler: %w", err)
 	}
-	return &Service{cfg: cfg, grid: grid, Deps: deps}, nil
+	return &Service{cfg: cfg, grid: grid, platform: risk.NewCached(deps.Controls.PlatformControl, controlLife, deps.Now), Deps: deps}, nil
 }
 
-// Handle runs what one write of a snapshot triggered. Repeated, late or reordered events do no harm: a signal's id
-// is its cause's, and the placing transaction refuses what is overtaken.
+// Handle does what one write of a document calls for. Repeated, late or reordered events do no harm: a signal's id is its
+// cause's, and the placing transaction refuses what is overtaken.
 func (s *Service) Handle(ctx context.Context, e event.Event) error {
 	if quiet(e) {
 		return nil
 	}
-	userID, old, now, err := snapshots(e)
-	if err != nil || now == nil {
+	c, p, err := change(e)
+	if err != nil || p.collection == "" || c.New == nil {
 		return err
+	}
+	switch p.collection {
+	case store.Accounts:
+		return s.account(ctx, p.userID, c)
+	case store.Strategies:
+		return s.edited(ctx, p.userID, p.id, *c.New)
+	case store.Signals:
+		if spoken(c) {
+			return s.Signals.Settle(ctx, p.userID, p.id)
+		}
+	}
+	return nil
+}
+
+// account runs what one write of a snapshot triggered.
+func (s *Service) account(ctx context.Context, userID string, c document.Change) error {
+	now, err := parse(userID, c.New)
+	if err != nil {
+		return event.Reject(err)
+	}
+	old, err := parse(userID, c.Old)
+	if err != nil {
+		return event.Reject(err)
 	}
 	triggered := strategy.Between(old, *now)
 	if !triggered.Any() {
@@ -77,49 +112,86 @@ func (s *Service) Handle(ctx context.Context, e event.Event) error {
 	}
 	var errs []error
 	for _, d := range definitions {
-		if err := s.run(ctx, d, triggered, *now); err != nil {
-			errs = append(errs, err)
+		strat, err := strategy.New(d)
+		if err != nil {
+			s.Fault(ctx, userID, err) // its owner's to mend; the other strategies run
+			continue
+		}
+		if cause, ok := triggered.Cause(strat.Triggers()); ok {
+			errs = append(errs, s.run(ctx, d, cause, strat, *now))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// snapshots reads the old and new snapshot out of the event. now is nil where there is nothing to do: another kind
-// of document, or a deletion.
-func snapshots(e event.Event) (userID string, old, now *account.Snapshot, err error) {
-	if e.Type() != event.TypeDocument {
-		return "", nil, nil, event.Reject(fmt.Errorf("event type %.100q: this endpoint takes %s", e.Type(), event.TypeDocument))
-	}
-	if t := e.DataMediaType(); t != "application/protobuf" {
-		return "", nil, nil, event.Reject(fmt.Errorf("content type %.100q: this endpoint takes application/protobuf (set the trigger's event_data_content_type)", t))
-	}
-	c, err := document.DecodeChange(e.Data())
+// edited runs a strategy that its owner wrote, as it stands by now.
+func (s *Service) edited(ctx context.Context, userID, strategyID string, written document.Document) error {
+	definitions, err := s.Strategies.Enabled(ctx, userID)
 	if err != nil {
-		return "", nil, nil, event.Reject(err)
+		return err
 	}
-	userID, ok := snapshotOwner(c.Path)
-	if !ok || c.New == nil {
-		return "", nil, nil, nil
+	for _, d := range definitions {
+		cause, ok := strategy.Edit(d, written.UpdateTime)
+		if d.ID != strategyID || !ok {
+			continue
+		}
+		strat, err := strategy.New(d)
+		if err != nil {
+			s.Fault(ctx, userID, err)
+			return nil
+		}
+		snap, err := s.Snapshots.Snapshot(ctx, userID)
+		if errors.Is(err, account.ErrNotFound) {
+			return nil // the first one runs it
+		}
+		if err != nil {
+			return err
+		}
+		return s.run(ctx, d, cause, strat, snap)
 	}
-	if err := user.CheckID(userID); err != nil {
-		return "", nil, nil, event.Reject(err)
-	}
-	if now, err = parse(userID, c.New); err == nil {
-		old, err = parse(userID, c.Old)
-	}
-	if err != nil {
-		return "", nil, nil, event.Reject(err)
-	}
-	return userID, old, now, nil
+	return nil
 }
 
-// snapshotOwner is the uid in users/{uid}/alpacaAccounts/{accountId}.
-func snapshotOwner(path string) (userID string, ok bool) {
-	p := strings.Split(path, "/")
-	if len(p) != 4 || p[0] != store.Users || p[2] != store.Accounts {
-		return "", false
+// spoken says whether a signal's write is its owner's word, and not one of ours.
+func spoken(c document.Change) bool {
+	if c.Old == nil {
+		return false
 	}
-	return p[1], true
+	before, _ := signal.ParseStatus(c.Old.Fields["status"])
+	after, ok := signal.ParseStatus(c.New.Fields["status"])
+	return ok && after != before && (after == signal.Executed || after == signal.Rejected)
+}
+
+// place is where a document is: users/{userID}/{collection}/{id}.
+type place struct{ userID, collection, id string }
+
+// change reads the event. The zero place is of a document that is not the service's.
+func change(e event.Event) (c document.Change, p place, err error) {
+	if e.Type() != event.TypeDocument {
+		return c, p, event.Reject(fmt.Errorf("event type %.100q: this endpoint takes %s", e.Type(), event.TypeDocument))
+	}
+	if t := e.DataMediaType(); t != "application/protobuf" {
+		return c, p, event.Reject(fmt.Errorf("content type %.100q: this endpoint takes application/protobuf (set the trigger's event_data_content_type)", t))
+	}
+	if c, err = document.DecodeChange(e.Data()); err != nil {
+		return c, p, event.Reject(err)
+	}
+	p = placeOf(c.Path)
+	if p.collection == "" {
+		return c, p, nil
+	}
+	if err := user.CheckID(p.userID); err != nil {
+		return c, p, event.Reject(err)
+	}
+	return c, p, nil
+}
+
+func placeOf(path string) place {
+	p := strings.Split(path, "/")
+	if len(p) != 4 || p[0] != store.Users {
+		return place{}
+	}
+	return place{userID: p[1], collection: p[2], id: p[3]}
 }
 
 func parse(userID string, d *document.Document) (*account.Snapshot, error) {

@@ -48,7 +48,7 @@ func newWorld(t *testing.T) *world {
 	w.strategy(t, "r", map[string]any{"weights": map[string]any{"SPY": 0.5}})
 	var err error
 	w.svc, err = signaler.New(signaler.DefaultConfig(), signaler.Deps{
-		Snapshots: w.store, Strategies: w.store, Signals: w.store, Quotes: market.None{}, Now: func() time.Time { return w.now },
+		Snapshots: w.store, Strategies: w.store, Signals: w.store, Controls: w.store, Quotes: market.None{}, Now: func() time.Time { return w.now },
 		Fault: func(context.Context, string, error) { w.faults++ },
 	})
 	must(t, err)

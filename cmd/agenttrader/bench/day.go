@@ -212,7 +212,7 @@ func (w *world) start(ctx context.Context, s Scenario) error {
 	if err != nil {
 		return err
 	}
-	w.sig, err = signaler.New(signaler.DefaultConfig(), signaler.Deps{Snapshots: w.store, Strategies: w.store, Signals: w.store, Quotes: market.None{}, Now: w.clock.Now})
+	w.sig, err = signaler.New(signaler.DefaultConfig(), signaler.Deps{Snapshots: w.store, Strategies: w.store, Signals: w.store, Controls: w.store, Quotes: market.None{}, Now: w.clock.Now})
 	for range s.Syncers {
 		one, err := w.syncer(nil)
 		if err != nil {

@@ -176,7 +176,7 @@ func (r *rig) pipeline(ctx context.Context) (*pipeline, error) {
 		return nil, err
 	}
 	sig, err := signaler.New(signaler.DefaultConfig(), signaler.Deps{
-		Snapshots: r.store, Strategies: r.store, Signals: r.store, Quotes: market.None{}, Now: r.clock.Now,
+		Snapshots: r.store, Strategies: r.store, Signals: r.store, Controls: r.store, Quotes: market.None{}, Now: r.clock.Now,
 	})
 	if err != nil {
 		return nil, err

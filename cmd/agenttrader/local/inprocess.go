@@ -9,10 +9,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/agenttrader/agenttrader/pkg/advice"
 	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/services/fanout"
@@ -43,8 +45,9 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 		return at, err
 	}
 	sig, err := signaler.New(signaler.DefaultConfig(), signaler.Deps{
-		Snapshots: p.store, Strategies: p.store, Signals: p.store, Quotes: quotes, Bars: bars, Now: p.now,
-		Fault: p.fault,
+		Snapshots: p.store, Strategies: p.store, Signals: p.store, Controls: p.store, Quotes: quotes, Bars: bars, Now: p.now,
+		Advisor: &advice.Budget{Config: advice.Config{CallsPerUserDay: 24 * 60}, Next: mem.NewAdvisor(p.opts.Seed), Tally: p.store, Now: p.now},
+		Fault:   p.fault,
 	})
 	if err != nil {
 		return at, err

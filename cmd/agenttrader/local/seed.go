@@ -22,6 +22,7 @@ func params() map[string]map[string]any {
 			"drift_band":    0.05,
 			"every_minutes": 5,
 		},
+		strategy.KindGemini:       {"symbols": []any{"NVDA", "AMZN"}, "weight": 0.05, "every_minutes": 5},
 		strategy.KindRSIReversion: {"symbols": []any{"AAPL", "MSFT"}, "timeframe": "5Min", "weight": 0.2},
 		strategy.KindSMACross:     {"symbols": []any{"SPY", "NVDA"}, "timeframe": "5Min", "fast": 5, "slow": 20, "weight": 0.25},
 		strategy.KindVolTarget:    {"symbol": "TLT", "target_vol": 0.1},

@@ -14,6 +14,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/wire"
 	"github.com/agenttrader/agenttrader/services/fanout"
 )
 
@@ -21,7 +22,7 @@ func main() { serve.Main("fanout", run) }
 
 func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	cfg, http, topics, project := fanout.DefaultConfig(), serve.DefaultConfig(), gcp.DefaultTopics(), gcp.Config{}
-	hosts, asking := alpaca.DefaultHosts(), marketHours{}
+	hosts, asking := alpaca.DefaultHosts(), wire.MarketHours{}
 	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project, &hosts, &asking); err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 		return err
 	}
 	users := store.New(db)
-	timetable, err := asking.timetable(ctx, cloud, hosts, users, func(err error) { log.Error("market hours are not known: everybody is synced", "error", err) })
+	timetable, err := asking.Timetable(ctx, cloud, hosts, users, func(err error) { log.Error("market hours are not known: everybody is synced", "error", err) })
 	if err != nil {
 		return err
 	}

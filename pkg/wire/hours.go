@@ -1,4 +1,5 @@
-package main
+// Package wire holds what the services' mains share in choosing adapters.
+package wire
 
 import (
 	"context"
@@ -11,13 +12,13 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
-// marketHours says whose keys ask Alpaca for the market's calendar and clock.
-type marketHours struct {
+// MarketHours says whose keys ask Alpaca for the market's calendar and clock.
+type MarketHours struct {
 	User string `env:"MARKET_DATA_USER"` // "": nobody's; then everybody is synced round the clock
 }
 
 // Validate names every fault.
-func (m *marketHours) Validate() error {
+func (m *MarketHours) Validate() error {
 	if m.User == "" {
 		return nil
 	}
@@ -27,7 +28,8 @@ func (m *marketHours) Validate() error {
 	return nil
 }
 
-func (m *marketHours) timetable(ctx context.Context, cloud *gcp.Cloud, hosts alpaca.Hosts, users user.Finder, fault func(error)) (*market.Timetable, error) {
+// Timetable reads the keys when it is first asked.
+func (m *MarketHours) Timetable(ctx context.Context, cloud *gcp.Cloud, hosts alpaca.Hosts, users user.Finder, fault func(error)) (*market.Timetable, error) {
 	cfg := market.TimetableConfig{Now: time.Now, Fault: fault}
 	if m.User == "" {
 		return market.NewTimetable(cfg), nil
