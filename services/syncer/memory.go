@@ -19,45 +19,58 @@ const (
 // too: a write on it has its version as the precondition, and a heartbeat, by the tick's arithmetic, comes whatever is
 // remembered. So it saves reads, and decides nothing.
 type memory struct {
-	last   *otter.Cache[string, account.Snapshot]
+	last   *otter.Cache[string, last]
 	shared atomic.Int64 // the last tick at which it was wrong
 	doubt  atomic.Int64 // the last tick of which a request was not done
+}
+
+// last is a user's snapshot as it was stored last, and whether there were open orders.
+type last struct {
+	account.Snapshot
+	ordering bool
 }
 
 func newMemory(users int) (*memory, error) {
 	if users == 0 {
 		return &memory{}, nil
 	}
-	last, err := otter.New(&otter.Options[string, account.Snapshot]{MaximumSize: users})
-	return &memory{last: last}, err
+	cache, err := otter.New(&otter.Options[string, last]{MaximumSize: users})
+	return &memory{last: cache}, err
 }
 
 // recall is the user's snapshot as it was stored last, as far as is known.
-func (m *memory) recall(userID string) (account.Snapshot, bool) {
+func (m *memory) recall(userID string) (last, bool) {
 	if m.last == nil {
-		return account.Snapshot{}, false
+		return last{}, false
 	}
 	return m.last.GetIfPresent(userID)
 }
 
 // keep notes what is stored, under a version; without one the next write could not be told from somebody else's.
-func (m *memory) keep(s account.Snapshot, version time.Time) {
+func (m *memory) keep(s account.Snapshot, version time.Time, ordering bool) {
 	if m.last == nil {
 		return
 	}
 	if version.IsZero() {
-		m.last.Invalidate(s.UserID)
+		m.forget(s.UserID)
 		return
 	}
 	s = s.WithoutDetail()
 	s.Version = version
 	s.Raw, s.KeyPath, s.ContentHash, s.TraceParent = nil, "", "", "" // not compared
-	m.last.Set(s.UserID, s)
+	m.last.Set(s.UserID, last{s, ordering})
+}
+
+// forget is for a user without a snapshot, or with one of an unknown version.
+func (m *memory) forget(userID string) {
+	if m.last != nil {
+		m.last.Invalidate(userID)
+	}
 }
 
 // wrong notes, after a conflict, that somebody else had written, unless it was another sync of this instance.
 func (m *memory) wrong(believed account.Snapshot, t tick.Tick) {
-	if last, ok := m.recall(believed.UserID); ok && last.Version.Equal(believed.Version) {
+	if l, ok := m.recall(believed.UserID); ok && l.Version.Equal(believed.Version) {
 		m.shared.Store(int64(t))
 	}
 }

@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
-// conflicts is how often a write may meet another one before the request is left to its redelivery.
-const conflicts = 5
+const (
+	conflicts  = 5                // that a write may meet before the request is left to its redelivery
+	detailLife = 15 * time.Minute // after which positions and orders are read again though nothing shows that they changed
+)
 
 // store writes the observation where the rules want it: never over a newer one, and only for a reason.
 func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, cadence int) (Outcome, error) {
@@ -23,20 +27,22 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 		if err != nil && !first {
 			return "", err
 		}
-		if !first && next.Older(stored) {
+		if !first && next.Older(stored.Snapshot) {
 			return Superseded, nil
 		}
 		// A missed heartbeat is made up for: the snapshot stays fresh as soon as syncing works again.
 		missed := next.Tick-stored.Tick >= tick.HeartbeatEvery && (!remembered || s.memory.missed(next.Tick))
 		heartbeat := stored.Tick < next.Tick && (missed || next.Tick.Heartbeat(next.UserID, cadence))
-		if !detailed && (first || heartbeat || stored.Incomplete || stored.Account.Restructured(next.Account)) {
+		if !detailed && (first || s.wantsDetail(stored, next, heartbeat)) {
 			s.readDetail(ctx, r, &next)
 			detailed = true
 		}
-		if !first && (!detailed || r.detail != nil) {
+		if first {
+			next.Kept = account.Digest{} // there is nothing any more to keep
+		} else if !detailed || r.detail != nil {
 			next.Kept, next.DetailAt, next.Incomplete = stored.Detail(), stored.DetailAt, detailed || stored.Incomplete
 		}
-		material := first || s.material(stored, next)
+		material := first || s.material(stored.Snapshot, next)
 		if !material && !heartbeat {
 			return Unchanged, nil
 		}
@@ -45,34 +51,49 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 		if material {
 			next.ChangedSeq = next.Seq
 		}
+		ordering := len(next.OpenOrders) > 0 || (next.Kept != account.Digest{} && stored.ordering)
 		next.ContentHash = next.Hash()
 		switch version, err := s.Snapshots.PutSnapshot(ctx, next); {
 		case err == nil:
-			s.memory.keep(next, version)
+			s.memory.keep(next, version, ordering)
 			return Written, nil
 		case errors.Is(err, user.ErrGone):
 			return "", event.Drop(err)
 		case !errors.Is(err, account.ErrConflict):
 			return "", err
 		case remembered:
-			s.memory.wrong(stored, next.Tick)
+			s.memory.wrong(stored.Snapshot, next.Tick)
 		}
 	}
 	return "", fmt.Errorf("snapshot of user %s: %d writers got in between", next.UserID, conflicts)
 }
 
+// wantsDetail says whether positions and orders are read too: where something has changed, since then they may have; where
+// a strategy may act on what is written; while orders are open; and now and then. So what is acted on is fresh, and an
+// account at rest takes one call a minute.
+func (s *Service) wantsDetail(stored last, next account.Snapshot, heartbeat bool) bool {
+	if stored.Incomplete || stored.Account.Changed(next.Account, s.cfg.Band) {
+		return true
+	}
+	next.ChangedSeq = stored.ChangedSeq
+	return heartbeat && (stored.ordering || next.ObservedAt.Sub(stored.DetailAt) >= detailLife || strategy.Between(&stored.Snapshot, next).Any())
+}
+
 // stored is the user's snapshot as this instance remembers it, or as it is.
-func (s *Service) stored(ctx context.Context, userID string, remembered bool) (account.Snapshot, bool, error) {
+func (s *Service) stored(ctx context.Context, userID string, remembered bool) (last, bool, error) {
 	if remembered {
-		if last, ok := s.memory.recall(userID); ok {
-			return last, true, nil
+		if l, ok := s.memory.recall(userID); ok {
+			return l, true, nil
 		}
 	}
 	stored, err := s.Snapshots.Snapshot(ctx, userID)
-	if err == nil {
-		s.memory.keep(stored, stored.Version)
+	switch {
+	case err == nil:
+		s.memory.keep(stored, stored.Version, len(stored.OpenOrders) > 0)
+	case errors.Is(err, account.ErrNotFound):
+		s.memory.forget(userID)
 	}
-	return stored, false, err
+	return last{stored, len(stored.OpenOrders) > 0}, false, err
 }
 
 func (s *Service) material(stored, next account.Snapshot) bool {

@@ -12,7 +12,6 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/event"
-	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/store"
@@ -32,6 +31,8 @@ type world struct {
 	detail  error
 	during  func() // called in the middle of the account call
 	details int
+	orders  []account.Order
+	slots   int // minutes, of the user's strategies; 0: not known
 	faults  int // told
 	outcome syncer.Outcome
 	svc     *syncer.Service
@@ -62,7 +63,7 @@ func (w *world) Positions(context.Context) ([]account.Position, error) {
 }
 
 func (w *world) OpenOrders(context.Context, int) ([]account.Order, bool, error) {
-	return nil, false, nil
+	return w.orders, false, nil
 }
 
 func newWorld(t *testing.T) *world {
@@ -88,7 +89,7 @@ func newWorld(t *testing.T) *world {
 // sync handles the request of a minute.
 func (w *world) sync(t *testing.T, minute int) error {
 	t.Helper()
-	e, err := event.NewSyncRequest(tick.Of(noon)+tick.Tick(minute), user.User{ID: "u", BrokerEnv: "paper", CadenceMinutes: 1}, health.Health{})
+	e, err := event.SyncRequest{UserID: "u", Tick: (tick.Of(noon) + tick.Tick(minute)).String(), BrokerEnv: "paper", CadenceMinutes: 1, SlotMinutes: w.slots}.Event()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,12 +133,36 @@ func TestWhatIsWritten(t *testing.T) {
 	w.equity = "1000.50"
 	step("equity moved by 5 basis points", quiet, syncer.Unchanged, 1, 1, 0)
 	w.equity = "1001"
-	step("equity moved by 10", quiet, syncer.Written, 2, 2, 0)
+	step("equity moved by 10", quiet, syncer.Written, 2, 2, 1)
 	w.cash = "10.01"
 	step("a cent of cash", quiet, syncer.Written, 3, 3, 1)
+	w.slots = account.NoSlots
 	heartbeat := beat(quiet, true)
-	step("heartbeat", heartbeat, syncer.Written, 4, 3, 1)
+	step("heartbeat", heartbeat, syncer.Written, 4, 3, 0)
 	step("the heartbeat delivered again", heartbeat, syncer.Unchanged, 4, 3, 0)
+	w.orders = []account.Order{{ID: "o", Symbol: "SPY", Side: "sell", Status: "new"}}
+	w.cash = "10.02"
+	step("another cent, and an order", heartbeat+1, syncer.Written, 5, 5, 1)
+	w.orders = nil
+	step("a heartbeat while there is an order", heartbeat+3, syncer.Written, 6, 6, 1)
+	step("one after it", heartbeat+6, syncer.Written, 7, 6, 0)
+	w.slots = 5
+	for minute := heartbeat + 9; ; minute += 3 { // until a slot lies between two heartbeats
+		if t2 := tick.Of(noon) + tick.Tick(minute); t2-t2%5 > t2-3 {
+			step("a heartbeat over a slot", minute, syncer.Written, w.stored(t).Seq+1, 6, 1)
+			break
+		}
+		step("a heartbeat between slots", minute, syncer.Written, w.stored(t).Seq+1, 6, 0)
+	}
+	w.slots = account.NoSlots
+	for last := w.stored(t); ; {
+		minute := int(w.stored(t).Tick-tick.Of(noon)) + 3
+		if minute-int(last.Tick-tick.Of(noon)) >= 15 {
+			step("a heartbeat after a quarter of an hour", minute, syncer.Written, w.stored(t).Seq+1, 6, 1)
+			break
+		}
+		step("a heartbeat before that", minute, syncer.Written, w.stored(t).Seq+1, 6, 0)
+	}
 	s := w.stored(t)
 	if s.KeyVersion != "1" || s.KeyPath != "projects/p/secrets/alpaca-keys-u" || s.ContentHash == "" || len(s.Positions) != 1 {
 		t.Errorf("stored = %+v", s)
@@ -214,6 +239,26 @@ func TestRemovedUserStaysRemoved(t *testing.T) {
 	}
 	if _, err := w.store.Snapshot(t.Context(), "u"); !errors.Is(err, account.ErrNotFound) {
 		t.Errorf("a removed user has a snapshot: %v", err)
+	}
+}
+
+// One who is removed is not taken for one whose positions are kept: what is remembered is forgotten.
+func TestRemovedUserWithoutPositions(t *testing.T) {
+	w := newWorld(t)
+	if err := w.sync(t, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"users/u", store.SnapshotPath("u")} {
+		if err := w.db.Delete(t.Context(), path, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.detail, w.cash = &broker.Error{Kind: broker.Unavailable}, "7"
+	w.now = noon.Add(time.Minute)
+	for range 2 {
+		if err := w.sync(t, 1); event.ClassOf(err) != event.Dropped {
+			t.Errorf("Handle = %v, want dropped", err)
+		}
 	}
 }
 

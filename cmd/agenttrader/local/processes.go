@@ -20,7 +20,7 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 		return at, err
 	}
 	env := append(custody,
-		"GCP_PROJECT="+Project,
+		"GCP_PROJECT="+Project, "GOGC=100", // three share the memory that each would take most of
 		"FIRESTORE_EMULATOR_HOST="+db.emulator.Addr(),
 		"PUBSUB_EMULATOR_HOST="+p.pubsub.Addr(),
 		"SYNC_TICKS_TOPIC="+topicTicks, "SYNC_REQUESTS_TOPIC="+topicRequests, "DEAD_LETTERS_TOPIC="+topicDead,

@@ -225,3 +225,21 @@ func TestResetIsNotRepeated(t *testing.T) {
 		t.Errorf("one call was made %d times", n)
 	}
 }
+
+// An array in an array becomes its text once, however many are in it.
+func TestNestedArrays(t *testing.T) {
+	deep := strings.Repeat("[", 40) + "1.5" + strings.Repeat("]", 40)
+	body := `{"id":"a","status":"ACTIVE","x":[["y",[1,2.5]],{"z":[[true]]},[]],"deep":` + deep + `}`
+	r, err := openCanned(t, canned{status: 200, body: []byte(body)}).Account(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []any{`["y",[1,"2.5"]]`, map[string]any{"z": []any{"[true]"}}, "[]"}
+	if diff := cmp.Diff(want, r.Raw["x"]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	list, _ := r.Raw["deep"].([]any)
+	if text, _ := list[0].(string); len(list) != 1 || text != strings.Repeat("[", 39)+`"1.5"`+strings.Repeat("]", 39) {
+		t.Errorf("deep = %.200v", r.Raw["deep"])
+	}
+}

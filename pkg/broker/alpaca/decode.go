@@ -15,7 +15,7 @@ func decode[T map[string]any | []any](c *call) (T, error) {
 	if !json.Valid(c.body) {
 		return nil, errors.New("the answer is no JSON")
 	}
-	answer := (&reader{c: c, b: c.body, redacts: c.mayHoldKeys()}).value()
+	answer := (&reader{c: c, b: c.body, redacts: c.mayHoldKeys()}).value(0)
 	v, ok := answer.(T)
 	if !ok {
 		return nil, fmt.Errorf("the answer is a %T, want a %T", answer, v)
@@ -37,14 +37,15 @@ type reader struct {
 	redacts bool
 }
 
-func (r *reader) value() any {
+// value is the next value, which stands directly in so many arrays.
+func (r *reader) value(arrays int) any {
 	switch r.peek() {
 	case '{':
 		m := make(map[string]any, 32)
 		for r.at++; r.peek() != '}'; {
 			k := r.text()
 			r.next(':')
-			m[k] = r.value()
+			m[k] = r.value(0)
 			r.next(',')
 		}
 		r.at++
@@ -52,10 +53,14 @@ func (r *reader) value() any {
 	case '[':
 		list := []any{}
 		for r.at++; r.peek() != ']'; {
-			list = append(list, r.element())
+			list = append(list, r.value(arrays+1))
 			r.next(',')
 		}
 		r.at++
+		if arrays == 1 { // the outermost of those in an array: the database takes none, so it is its text
+			text, _ := json.Marshal(list)
+			return r.c.redact(string(text))
+		}
 		return list
 	case '"':
 		s := r.text()
@@ -74,17 +79,6 @@ func (r *reader) value() any {
 		return nil
 	}
 	return r.number()
-}
-
-// element: an array directly in an array is its text, since the database takes none.
-func (r *reader) element() any {
-	nested := r.peek() == '['
-	v := r.value()
-	if !nested {
-		return v
-	}
-	text, _ := json.Marshal(v)
-	return r.c.redact(string(text))
 }
 
 // peek is the next byte that is no space; 0 at the end.
