@@ -23,7 +23,7 @@ up: build ## the three services as processes, on the Firestore emulator, for 2 t
 chaos: ## the platform under fire: 500 users, 20 ticks, two minutes; then what must hold all the same
 	go run ./cmd/agenttrader chaos
 
-bench: build ## the platform beside its predecessor's design: four minutes, and a page with plots in bin/
+bench: build ## the platform beside its predecessor's design: a quarter of an hour, and a page with plots in bin/
 	bin/agenttrader bench --html bin/bench.html
 
 check: fmt lint alone test ## what must pass before a commit

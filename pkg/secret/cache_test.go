@@ -131,3 +131,19 @@ func TestCacheBound(t *testing.T) {
 	c.vault.Add("nobody", fmt.Appendf(nil, payload, "n", "n"))
 	c.get(t, "nobody", "")
 }
+
+// BenchmarkCache is what a sync pays for keys that are remembered.
+func BenchmarkCache(b *testing.B) {
+	v := mem.NewVault()
+	v.Add("u", []byte(`{"key_id":"k","secret_key":"s"}`))
+	c, err := secret.NewCache(v, secret.CacheConfig{Users: 10, TTL: time.Hour}, time.Now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := c.Credentials(b.Context(), "u", "1"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

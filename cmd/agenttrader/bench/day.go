@@ -50,6 +50,9 @@ type Month struct {
 	Fixed    Ops    `json:"per_tick"`
 }
 
+// KMSOfMonth is how often KMS is called, whatever the number of users.
+func (m Month) KMSOfMonth() float64 { return m.Fixed.KMS * ticksPerDay * daysPerMonth }
+
 // Scenario is a day to simulate.
 type Scenario struct {
 	Name     string

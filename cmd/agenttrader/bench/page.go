@@ -26,7 +26,12 @@ type plot struct {
 
 // HTML writes a page that needs nothing besides itself.
 func (r Report) HTML(w io.Writer) error {
-	page, err := template.New("page").Parse(pageText)
+	page, err := template.New("page").Funcs(template.FuncMap{"ms": func(v float64) string {
+		if v == 0 {
+			return "–" // not measured for this design
+		}
+		return fmt.Sprintf("%.0f", v)
+	}}).Parse(pageText)
 	if err != nil {
 		return err
 	}
@@ -54,9 +59,27 @@ func (r Report) plots() []plot {
 	users := func(d Result) string { return fmt.Sprintf("%d users", d.Users) }
 	of("Users a second", "", true, r.Designs, func(d Result) float64 { return d.UsersPerSecond }, design)
 	of("CPU of one sync", "ms", false, r.Designs, func(d Result) float64 { return d.CPUPerSync }, design)
+	of("Allocations of one sync", "", false, r.Designs, func(d Result) float64 { return d.AllocsPerSync }, design)
+	of("Growth: users a second", "", false, r.Growth, func(d Result) float64 { return d.UsersPerSecond }, users)
 	of("Growth: a tick, until the last user's snapshot", "s", true, r.Growth, func(d Result) float64 { return d.TickSeconds }, users)
+	for _, l := range []struct {
+		title string
+		of    func(Result) float64
+	}{
+		{"tick to snapshot, median", func(d Result) float64 { return d.ToSnapshot.P50 }}, {"tick to snapshot, 99th percentile", func(d Result) float64 { return d.ToSnapshot.P99 }},
+		{"tick to signal, median", func(d Result) float64 { return d.ToSignal.P50 }}, {"tick to signal, 99th percentile", func(d Result) float64 { return d.ToSignal.P99 }},
+	} {
+		of("Growth: "+l.title, "ms", true, r.Growth, l.of, users)
+	}
 	of("Growth: CPU of one sync", "ms", false, r.Growth, func(d Result) float64 { return d.CPUPerSync }, users)
 	of("Growth: peak memory", "MB", false, r.Growth, func(d Result) float64 { return d.PeakMB }, users)
+	if len(r.Months) > 0 {
+		labels, values := []string{"predecessor"}, []float64{ticksPerDay * daysPerMonth * 3}
+		for _, m := range r.Months {
+			labels, values = append(labels, m.Name), append(values, m.PerUser.Reads+m.PerUser.Writes+m.PerUser.Accesses)
+		}
+		plots = append(plots, newPlot("Reads, writes and accesses of a user and a month", "", false, labels, values))
+	}
 	if len(r.Costs) > 0 {
 		labels, values := make([]string, len(r.Costs)), make([]float64, len(r.Costs))
 		for i, c := range r.Costs {

@@ -33,7 +33,7 @@ func (r Report) Table(w io.Writer) error {
 		p("predecessor\t43200\t43200\t43200\t0\t43200\t\t")
 		for _, m := range r.Months {
 			u := m.PerUser
-			p("%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f", m.Name, u.Reads, u.Writes, u.Accesses, m.Fixed.KMS*ticksPerDay*daysPerMonth, u.Calls, u.Messages, u.Events)
+			p("%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f", m.Name, u.Reads, u.Writes, u.Accesses, m.KMSOfMonth(), u.Calls, u.Messages, u.Events)
 		}
 		p("\nUSD per 1,000 users and month (%s, %s)\tAPI calls\tmessages\tcompute\tegress\tall", r.Prices.Region, r.Prices.ReadOn)
 		for _, c := range r.Costs {
