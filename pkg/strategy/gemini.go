@@ -89,6 +89,8 @@ func newGemini(p *Params) Strategy {
 	}
 	p.check(checkContext(g.context))
 	switch {
+	case g.bars == "" && p.d.Params["bar_count"] != nil:
+		p.Fault("bar_count is set, and bars is not: want its timeframe, like 1Day")
 	case g.bars == "":
 		g.barCount = 0
 	case g.barCount*most > maxBars:
