@@ -69,7 +69,7 @@ func newGemini(p *Params) Strategy {
 		weight:        p.Figure("weight", 0.1, 0, 1),
 		minConfidence: p.Figure("min_confidence", 0.6, 0, 1),
 		model:         p.Text("model", defaultModel),
-		context:       p.Text("context", ""),
+		context:       p.Text(contextName, ""),
 		every:         p.Minutes("every_minutes", 60),
 		bars:          market.Timeframe(p.Text("bars", "")),
 		barCount:      p.Whole("bar_count", 20, 1, maxBars),
