@@ -279,11 +279,16 @@ func outcomeOf(run risk.Run, plan risk.Plan) Outcome {
 		Verdicts: each(plan.Judged, func(j risk.Judged) Verdict {
 			return Verdict{Intent(j.Intent), (*Denial)(j.Denial), j.Opens, each(j.Checks, func(c risk.Check) Check { return Check(c) })}
 		}),
-		Signals: each(plan.Signals, func(s signal.Signal) Signal {
-			return Signal{s.ID, s.Symbol, s.Action, s.Notional, s.Reason, s.Status, s.DenialCode, s.Shadow}
-		}),
+		Signals: SignalsOf(plan.Signals),
 	}
 	return o
+}
+
+// SignalsOf is what a decision says in signals.
+func SignalsOf(signals []signal.Signal) []Signal {
+	return each(signals, func(s signal.Signal) Signal {
+		return Signal{s.ID, s.Symbol, s.Action, s.Notional, s.Reason, s.Status, s.DenialCode, s.Shadow}
+	})
 }
 
 func controlOf(c risk.Control) Control {

@@ -2,6 +2,7 @@ package risk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -48,6 +49,17 @@ type Record struct {
 	Outcome    []string  // of each signal, in short: "buy SPY 500.00", "flat SPY BUYING_POWER_EXCEEDED"
 	Body       []byte    // compressed; nil: it could not be kept, or was not asked for
 }
+
+// Records gives what is kept of decisions.
+type Records interface {
+	// Decision is what is kept of one run, by its signal.RunID; ErrNoRecord if nothing is, or no longer.
+	Decision(ctx context.Context, userID, id string) (Record, error)
+	// DecisionsOn is what is kept of a user's runs on one day (UTC), without the bodies, in the order of time.
+	DecisionsOn(ctx context.Context, userID string, day time.Time) ([]Record, error)
+}
+
+// ErrNoRecord is Records' answer where nothing is kept.
+var ErrNoRecord = errors.New("no record of this decision")
 
 // Book keeps the users' signals, and what is reserved for them.
 type Book interface {

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,16 +12,19 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/risk"
 )
 
-// Decision is what is kept of one run; document.ErrNotFound if nothing is, or no longer.
+// Decision implements risk.Records.
 func (s *Store) Decision(ctx context.Context, userID, id string) (risk.Record, error) {
 	d, err := s.db.Get(ctx, DecisionPath(userID, id))
+	if errors.Is(err, document.ErrNotFound) {
+		return risk.Record{}, risk.ErrNoRecord
+	}
 	if err != nil {
-		return risk.Record{}, err
+		return risk.Record{}, fmt.Errorf("decision %s of user %s: %w", id, userID, err)
 	}
 	return record(d), nil
 }
 
-// DecisionsOn is what is kept of a user's runs on one day (UTC), without the bodies, in the order of time.
+// DecisionsOn implements risk.Records.
 func (s *Store) DecisionsOn(ctx context.Context, userID string, day time.Time) ([]risk.Record, error) {
 	docs, err := s.db.Query(ctx, document.Query{
 		Collection: UserPath(userID) + "/" + Decisions, Where: map[string]any{"day": day.UTC().Format(time.DateOnly)},
