@@ -8,8 +8,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/bench"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/demand"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/dlq"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/explain"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/keys"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/risks"
 )
 
 func root() *cobra.Command {
@@ -23,7 +26,8 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), keys.Command(), versionCommand())
+	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), keys.Command(),
+		explain.Command(), demand.Command(), risks.Command(), versionCommand())
 	return c
 }
 

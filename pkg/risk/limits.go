@@ -68,6 +68,16 @@ const (
 	anyHours     = "any"
 )
 
+// LimitNames are all there are.
+func LimitNames() []string {
+	names := []string{allowSymbols, denySymbols, hoursName}
+	for _, r := range figureRules {
+		names = append(names, r.name)
+	}
+	slices.Sort(names)
+	return names
+}
+
 // maxSymbols bounds a list.
 const maxSymbols = 1000
 

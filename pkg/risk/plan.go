@@ -2,6 +2,7 @@ package risk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -25,9 +26,40 @@ type View struct {
 // Plan is what a transaction is to write, beside the view's state.
 type Plan struct {
 	Signals []signal.Signal
+	Judged  []Judged
 	Closed  []Closing
-	Write   bool // false: nothing is worth a write
+	Write   bool    // false: nothing is worth a write
+	Record  *Record // nil: none is kept
 }
+
+// Judged is an intent and what the engine said of it.
+type Judged struct {
+	Intent strategy.Intent
+	Verdict
+}
+
+// Record is what is kept of a run that came to signals: pkg/decision explains it by that, and can decide it again.
+type Record struct {
+	ID         string // signal.RunID
+	StrategyID string
+	Cause      string
+	At         time.Time // UTC, of the decision
+	ExpireAt   time.Time // UTC
+	Signals    []string  // ids
+	Outcome    []string  // of each signal, in short: "buy SPY 500.00", "flat SPY BUYING_POWER_EXCEEDED"
+	Body       []byte    // compressed; nil: it could not be kept, or was not asked for
+}
+
+// Records gives what is kept of decisions.
+type Records interface {
+	// Decision is what is kept of one run, by its signal.RunID; ErrNoRecord if nothing is, or no longer.
+	Decision(ctx context.Context, userID, id string) (Record, error)
+	// DecisionsOn is what is kept of a user's runs on one day (UTC), without the bodies, in the order of time.
+	DecisionsOn(ctx context.Context, userID string, day time.Time) ([]Record, error)
+}
+
+// ErrNoRecord is Records' answer where nothing is kept.
+var ErrNoRecord = errors.New("no record of this decision")
 
 // Book keeps the users' signals, and what is reserved for them.
 type Book interface {
@@ -122,12 +154,13 @@ func (r Run) judge(v View, in Input, p *Plan) {
 		if verdict.Denial == nil && r.Shadow {
 			sig.Shadow, sig.Status, sig.DenialCode = true, signal.Rejected, ShadowMode
 			e.Take(i, verdict.Opens)
-			p.Signals = append(p.Signals, sig)
+			p.Signals, p.Judged = append(p.Signals, sig), append(p.Judged, Judged{i, verdict})
 			continue
 		}
 		if verdict.Denial == nil && !v.State.Reserve(sig, verdict.Opens, shares(v.Snapshot.Positions, i.Symbol)) {
 			verdict.Denial = &strategy.Denial{Code: ReservationsExceeded, Reason: fmt.Sprintf("symbol=%s reservations=%d", i.Symbol, len(v.State.Reservations))}
 		}
+		p.Judged = append(p.Judged, Judged{i, verdict})
 		if verdict.Denial != nil {
 			p.Signals = append(p.Signals, r.deny(v, i.Symbol, verdict.Denial))
 			continue

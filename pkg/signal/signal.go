@@ -84,6 +84,9 @@ func ID(userID, strategyID, symbol, cause string) string {
 	return hex.EncodeToString(h[:16])
 }
 
+// RunID names one run of a strategy: it is the same for the same user, strategy and cause.
+func RunID(userID, strategyID, cause string) string { return ID(userID, strategyID, "", cause) }
+
 // ErrOutdated is a Book's answer, and no fault of it: there is a newer cause by now; its own event will run the strategy.
 var ErrOutdated = errors.New("a newer cause has come up")
 
@@ -95,6 +98,7 @@ type Batch struct {
 	Cause      string    // what made the strategy run; it runs once for it
 	CauseTick  tick.Tick // orders the causes: an older one never replaces what a newer one said
 	Now        time.Time // UTC
+	Once       bool      // the cause has no time of its own: whether it was placed, however long ago, is asked of its record
 }
 
 // ParseStatus reads a status as an owner's client writes it: in any case, blanks around it. ok is false for anything

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
@@ -62,6 +63,12 @@ func viewIn(ctx context.Context, tx document.Tx, b signal.Batch) (*risk.View, er
 	case done:
 		return nil, nil
 	}
+	if b.Once {
+		done, err := there(ctx, tx, DecisionPath(b.UserID, signal.RunID(b.UserID, b.StrategyID, b.Cause)))
+		if err != nil || done {
+			return nil, err
+		}
+	}
 	if v.Control, err = controlIn(ctx, tx, userControlPath(b.UserID)); err != nil {
 		return nil, err
 	}
@@ -114,15 +121,19 @@ func word(d document.Document) (risk.Word, bool) {
 // doneIn says whether a run's signals are there already: they are written together, so one stands for all.
 func doneIn(ctx context.Context, tx document.Tx, uid string, signals []signal.Signal) (bool, error) {
 	for _, sig := range signals {
-		_, err := tx.Get(ctx, SignalPath(uid, sig.ID))
-		if err == nil {
-			return true, nil
-		}
-		if !errors.Is(err, document.ErrNotFound) {
-			return false, err
+		if done, err := there(ctx, tx, SignalPath(uid, sig.ID)); err != nil || done {
+			return done, err
 		}
 	}
 	return false, nil
+}
+
+func there(ctx context.Context, tx document.Tx, path string) (bool, error) {
+	_, err := tx.Get(ctx, path)
+	if errors.Is(err, document.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func writePlan(tx document.Tx, uid string, plan risk.Plan, state *risk.State) error {
@@ -137,6 +148,11 @@ func writePlan(tx document.Tx, uid string, plan risk.Plan, state *risk.State) er
 	}
 	for _, sig := range plan.Signals {
 		if err := tx.Create(SignalPath(uid, sig.ID), signalFields(sig)); err != nil {
+			return err
+		}
+	}
+	if plan.Record != nil {
+		if err := tx.Set(DecisionPath(uid, plan.Record.ID), decisionFields(*plan.Record)); err != nil {
 			return err
 		}
 	}
@@ -173,6 +189,27 @@ func (s *Store) Settle(ctx context.Context, userID, signalID string) error {
 		return fmt.Errorf("word on signal %s of user %s: %w", signalID, userID, err)
 	}
 	return nil
+}
+
+// Signal is one of a user's signals, without what a model said; document.ErrNotFound.
+func (s *Store) Signal(ctx context.Context, userID, signalID string) (signal.Signal, error) {
+	d, err := s.db.Get(ctx, SignalPath(userID, signalID))
+	if err != nil {
+		return signal.Signal{}, err
+	}
+	f := d.Fields
+	status, _ := signal.ParseStatus(f["status"])
+	notional, err := account.Decimal(f["notional"])
+	if err != nil {
+		return signal.Signal{}, fmt.Errorf("%s: notional: %w", d.Path, err)
+	}
+	created, _ := f["created_at"].(time.Time)
+	expires, _ := f["expires_at"].(time.Time)
+	return signal.Signal{
+		ID: d.ID(), UserID: userID, StrategyID: text(f, "strategy_id"), Symbol: text(f, "symbol"), Action: signal.Action(text(f, "action")),
+		Notional: notional.Decimal, Reason: text(f, "reason"), Status: status, Cause: text(f, "cause"), SnapshotSeq: integer(f, "snapshot_seq"),
+		DenialCode: text(f, "denial_code"), CreatedAt: created, ExpiresAt: expires, SupersededBy: text(f, "superseded_by"), Shadow: f["shadow"] == true,
+	}, nil
 }
 
 // PutStatus writes a signal's status, as its owner's client would.

@@ -7,6 +7,7 @@
 //	users/{uid}/alpacaAccounts/snapshot     account.Snapshot
 //	users/{uid}/strategies/{strategyId}     strategy.Definition
 //	users/{uid}/tradingSignals/{signalId}   signal.Signal
+//	users/{uid}/decisions/{id}              risk.Record
 //	users/{uid}/syncHealth/alpaca           health.Health
 //	users/{uid}/riskState/current           risk.State
 //	users/{uid}/riskState/model             what was asked of the model today, and answered last
@@ -27,6 +28,7 @@ const (
 	Accounts    = "alpacaAccounts"
 	Strategies  = "strategies"
 	Signals     = "tradingSignals"
+	Decisions   = "decisions"
 	SyncHealth  = "syncHealth"
 	RiskState   = "riskState"
 	RiskControl = "riskControls"
@@ -40,7 +42,7 @@ const (
 	riskStateID = "current" // of the controls too
 )
 
-// Store implements user.Lister, user.Keys, user.Finder, account.Store, health.Store, strategy.Store, risk.Book, risk.Controls, tick.Ledger,
+// Store implements user.Lister, user.Keys, user.Finder, account.Store, health.Store, strategy.Store, risk.Book, risk.Records, risk.Controls, tick.Ledger,
 // roster.Store, roster.Refresher and advice.Tally.
 type Store struct {
 	db document.DB
@@ -65,6 +67,9 @@ func StrategyPath(uid, id string) string { return UserPath(uid) + "/" + Strategi
 
 // SignalPath is one of a user's signals.
 func SignalPath(uid, id string) string { return UserPath(uid) + "/" + Signals + "/" + id }
+
+// DecisionPath is what is kept of one run; id is a signal.RunID.
+func DecisionPath(uid, id string) string { return UserPath(uid) + "/" + Decisions + "/" + id }
 
 func riskStatePath(uid string) string { return UserPath(uid) + "/" + RiskState + "/" + riskStateID }
 

@@ -61,6 +61,7 @@ func anyDefinition(t *rapid.T) strategy.Definition {
 	return strategy.Definition{ID: "s", Kind: kind, Params: map[string]map[string]any{
 		strategy.KindBreakout:     {"symbols": symbols, "entry": n, "exit": n, "atr_stop": rapid.Float64Range(0, 3).Draw(t, "stop"), "atr_period": int64(2), "weight": 0.5},
 		strategy.KindDCA:          {"symbol": "SPY", "notional_usd": n},
+		strategy.KindGemini:       {"symbols": symbols, "weight": 0.5, "bars": "1Day", "bar_count": n},
 		strategy.KindRebalance:    {"weights": map[string]any{"SPY": 0.6, "TLT": 0.4}},
 		strategy.KindRSIReversion: {"symbols": symbols, "period": int64(2), "weight": 0.5},
 		strategy.KindSMACross:     {"symbols": symbols, "fast": int64(1), "slow": n, "weight": 0.5},
@@ -106,6 +107,10 @@ func anyInput(t *rapid.T) strategy.Input {
 			closes = append(closes, price.Draw(t, "close").String())
 		}
 		in.Bars[s] = daily(closes...)
+	}
+	if rapid.IntRange(0, 9).Draw(t, "answered") > 0 {
+		action, confidence := rapid.SampledFrom([]string{"buy", "sell", "hold"}), rapid.SampledFrom([]string{"0.5", "0.6", "0.95", "1", "2"})
+		in.Answer = &strategy.Answer{Text: say(symbol.Draw(t, "of"), action.Draw(t, "action"), confidence.Draw(t, "confidence"))}
 	}
 	return in
 }
@@ -154,7 +159,7 @@ func FuzzKinds(f *testing.F) {
 		`{"symbols":["SPY","TLT"],"weight":0.5,"fast":1,"slow":2,"band":0.01}`, `{"symbols":["SPY"],"period":2,"entry":"29.9","exit":70}`, `{"symbols":["SPY"],"entry":3,"exit":2,"atr_stop":2.5,"atr_period":2}`,
 		`{"symbol":"SPY","notional_usd":"25.50","every_minutes":60,"offset_minutes":35,"days":["mon","tue"]}`, `{"symbol":"SPY","estimator":"ewma","lambda":0.8,"max_weight":2}`, `{"symbol":"SPY","lookback":5,"drift_band":0,"target_vol":1}`,
 		`{"symbols":["SPY","SPY"]}`, `{"symbols":"SPY"}`, `{"symbols":[1,null]}`, `{"symbol":7}`, `{"timeframe":"1Day"}`, `{"symbols":["SPY"],"timeframe":"5Min"}`, `{"symbols":["SPY"],"fast":1e308}`, `{"symbols":["SPY"],"slow":-1e308,"fast":"NaN"}`,
-		`{"weights":{"SPY":0.5,"TLT":"0.5"},"every_minutes":5,"drift_band":0}`, `{}`, `{"symbol":"BTC/USD","notional_usd":1,"days":[]}`, `{"symbol":"SPY","notional_usd":1e-30}`,
+		`{"weights":{"SPY":0.5,"TLT":"0.5"},"every_minutes":5,"drift_band":0}`, `{}`, `{"symbol":"BTC/USD","notional_usd":1,"days":[]}`, `{"symbols":["SPY","TLT"],"weight":0.5,"min_confidence":0,"bars":"5Min","bar_count":30,"context":"bonds"}`, `{"symbols":["SPY"],"bar_count":3}`, `{"symbol":"SPY","notional_usd":1e-30}`,
 	} {
 		for kind := range len(strategy.Kinds()) {
 			f.Add(uint8(kind), []byte(body))
@@ -183,7 +188,7 @@ func FuzzKinds(f *testing.F) {
 					t.Fatalf("needs %v", needs.Symbols)
 				}
 			}
-			if len(needs.Symbols) == 0 || needs.Count < 0 || needs.Count > 501 || (needs.Bars != "") != (needs.Count > 0) || needs.Bars != triggers.Bar {
+			if len(needs.Symbols) == 0 || needs.Count < 0 || needs.Count > 501 || (needs.Bars != "") != (needs.Count > 0) || (needs.Bars != triggers.Bar && kind != strategy.KindGemini) {
 				t.Fatalf("needs %+v, triggers %+v", needs, triggers)
 			}
 			for _, d := range []time.Duration{triggers.Every, triggers.Offset, triggers.Bar.Slot()} {
@@ -228,6 +233,9 @@ func BenchmarkDecide(b *testing.B) {
 		b.Run(kind, func(b *testing.B) {
 			s := build(b, kind, params)
 			in := closed(map[string][]market.Bar{"SPY": waves(s.Needs().Count)}, holding("SPY", "900"))
+			if kind == strategy.KindGemini {
+				in.Quotes, in.Answer = market.Prices{"SPY": decimal.NewFromInt(100)}, &strategy.Answer{Text: say("SPY", "buy", "1")}
+			}
 			in.Cause.Text = map[string]string{strategy.KindDCA: "schedule:"}[kind] + in.Cause.Text
 			b.ReportAllocs()
 			for b.Loop() {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/agenttrader/agenttrader/pkg/signal"
@@ -33,6 +35,30 @@ const (
 	MaxAnswer = 4 << 10 // bytes of its text
 	MaxReason = 500     // bytes of the reason in it
 )
+
+// contextName is the parameter that tells a model the owner's views.
+const contextName = "context"
+
+// WithContext is a definition that tells its model more, for one run: what its owner wrote and then text. ok is false for
+// a kind that asks no model. What is too long, or has no business in a prompt, New refuses.
+func WithContext(d Definition, text string) (_ Definition, ok bool) {
+	if !slices.ContainsFunc(Parameters(d.Kind), func(p Parameter) bool { return p.Name == contextName }) {
+		return d, false
+	}
+	params := maps.Clone(d.Params)
+	if params == nil {
+		params = map[string]any{}
+	}
+	if own, _ := params[contextName].(string); own != "" {
+		text = own + "\n" + text
+	}
+	params[contextName] = text
+	d.Params = params
+	return d, true
+}
+
+// CheckContext says what is wrong with a text that goes to a model. It tells nothing of what it found.
+func CheckContext(text string) error { return checkContext(text) }
 
 // Answer is what came of a question.
 type Answer struct {

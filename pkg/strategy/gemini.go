@@ -69,7 +69,7 @@ func newGemini(p *Params) Strategy {
 		weight:        p.Figure("weight", 0.1, 0, 1),
 		minConfidence: p.Figure("min_confidence", 0.6, 0, 1),
 		model:         p.Text("model", defaultModel),
-		context:       p.Text("context", ""),
+		context:       p.Text(contextName, ""),
 		every:         p.Minutes("every_minutes", 60),
 		bars:          market.Timeframe(p.Text("bars", "")),
 		barCount:      p.Whole("bar_count", 20, 1, maxBars),
@@ -89,6 +89,8 @@ func newGemini(p *Params) Strategy {
 	}
 	p.check(checkContext(g.context))
 	switch {
+	case g.bars == "" && p.d.Params["bar_count"] != nil:
+		p.Fault("bar_count is set, and bars is not: want its timeframe, like 1Day")
 	case g.bars == "":
 		g.barCount = 0
 	case g.barCount*most > maxBars:

@@ -256,9 +256,9 @@ func TestGeminiParameters(t *testing.T) {
 		return map[string]any{"symbols": []any{"SPY", "TLT"}, name: v}
 	}
 	for want, params := range map[string]map[string]any{
-		"symbols has 0 entries": {}, "symbols is a string": {"symbols": "SPY"}, `symbol "spy"`: {"symbols": []any{"spy"}}, `symbol ""`: {"symbols": []any{int64(1)}}, "names one twice": {"symbols": []any{"SPY", "SPY"}},
-		"symbols has 11 entries": {"symbols": []any{"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K"}},
-		"weight is 0 ":           with("weight", int64(0)), "weight is -0.1": with("weight", -0.1), "weight is 0.51 for each of 2": with("weight", 0.51), "weight: figure": with("weight", "NaN"),
+		"symbols holds 0 symbols": {}, "symbols is a string": {"symbols": "SPY"}, `symbol "spy"`: {"symbols": []any{"spy"}}, "symbols[0] is a int64": {"symbols": []any{int64(1)}}, "symbols holds SPY twice": {"symbols": []any{"SPY", "SPY"}},
+		"symbols holds 11": {"symbols": []any{"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K"}},
+		"weight is 0 ":     with("weight", int64(0)), "weight is -0.1": with("weight", -0.1), "weight is 0.51 for each of 2": with("weight", 0.51), "weight: figure": with("weight", "NaN"),
 		"min_confidence is 1.5": with("min_confidence", 1.5), "model is \"gpt\"": with("model", "gpt"), "model is \"gemini-2.5-flash/../x\"": with("model", "gemini-2.5-flash/../x"), "model is a int64": with("model", int64(2)),
 		"every_minutes is 7": with("every_minutes", int64(7)), "every_minutes is 0": with("every_minutes", int64(0)), `timeframe "2Min"`: with("bars", "2Min"), "bar_count is set": with("bar_count", int64(2)),
 		"bar_count is 31: want 1 to 30": {"symbols": []any{"SPY", "TLT"}, "bars": "1Day", "bar_count": int64(31)}, "bar_count is 1.5": {"symbols": []any{"SPY"}, "bars": "1Day", "bar_count": 1.5},

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -120,9 +121,9 @@ func (p *Params) Minutes(name string, otherwise int) time.Duration {
 // ID is the definition's.
 func (p *Params) ID() string { return p.d.ID }
 
-// Text reads any text.
+// Text reads any text; the default "" is none.
 func (p *Params) Text(name, otherwise string) string {
-	v := p.take(name, otherwise)
+	v := p.take(name, cmp.Or(otherwise, "none"))
 	if v == nil {
 		return otherwise
 	}

@@ -31,6 +31,7 @@ const (
 	BySchedule Trigger = "schedule"
 	ByBar      Trigger = "bar"
 	ByEdit     Trigger = "edit"
+	ByDemand   Trigger = "demand"
 )
 
 // Cause is what made a strategy run, once.
@@ -58,6 +59,9 @@ func Edit(d Definition, at time.Time) (Cause, bool) {
 	}
 	return causeOf(ByEdit, at.UTC().Format(time.RFC3339Nano), tick.Of(at)), true
 }
+
+// Demand is the cause that somebody's asking is; id names the asking, which is done once.
+func Demand(id string, at time.Time) Cause { return causeOf(ByDemand, id, tick.Of(at)) }
 
 // Event is what one write of a snapshot can have triggered.
 type Event struct {

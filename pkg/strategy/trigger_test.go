@@ -88,6 +88,7 @@ func definitions() *rapid.Generator[strategy.Definition] {
 		params := map[string]map[string]any{
 			strategy.KindBreakout:     {"symbols": list("SPY"), "timeframe": frame},
 			strategy.KindDCA:          {"symbol": "SPY", "notional_usd": int64(5), "every_minutes": every, "offset_minutes": 5 * rapid.Int64Range(0, every/5-1).Draw(t, "offset")},
+			strategy.KindGemini:       {"symbols": list("SPY"), "every_minutes": every},
 			strategy.KindRebalance:    {"weights": map[string]any{"SPY": 0.5}, "every_minutes": every},
 			strategy.KindRSIReversion: {"symbols": list("SPY"), "timeframe": frame},
 			strategy.KindSMACross:     {"symbols": list("SPY"), "timeframe": frame},

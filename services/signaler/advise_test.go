@@ -58,7 +58,7 @@ func (a *asking) serve(t *testing.T, advisor strategy.Advisor) {
 	now := func() time.Time { return a.now }
 	var err error
 	a.svc, err = signaler.New(signaler.DefaultConfig(), signaler.Deps{
-		Snapshots: a.store, Strategies: a.store, Signals: a.store, Quotes: fixedQuotes{now}, Advisor: advisor, Now: now,
+		Snapshots: a.store, Strategies: a.store, Signals: a.store, Controls: a.store, Records: a.store, Quotes: fixedQuotes{now}, Advisor: advisor, Now: now,
 		Fault: func(context.Context, string, error) { a.faults++ },
 	})
 	must(t, err)
@@ -135,7 +135,7 @@ func TestModelBudget(t *testing.T) {
 		a.deliver(t, a.slot(t, i+1, nil))
 	}
 	got := a.signals(t)
-	if a.calls != 2 || got["schedule:20261124T1210Z"]["action"] != "buy" || got["schedule:20261124T1215Z"]["denial_code"] != "MODEL_BUDGET_EXCEEDED" || got["schedule:20261124T1220Z"]["denial_code"] != "MODEL_BUDGET_EXCEEDED" {
+	if a.calls != 2 || got["schedule:20261124T1205Z"]["action"] != "buy" || got["schedule:20261124T1210Z"] != nil || got["schedule:20261124T1215Z"]["denial_code"] != "MODEL_BUDGET_EXCEEDED" || got["schedule:20261124T1220Z"]["denial_code"] != "MODEL_BUDGET_EXCEEDED" {
 		t.Errorf("%d calls, signals %v", a.calls, got)
 	}
 }
@@ -167,7 +167,7 @@ func TestModelIsNotAsked(t *testing.T) {
 // A fault of ours settles nothing: the event comes again, and the strategies beside it have run.
 func TestModelErrorComesAgain(t *testing.T) {
 	a := newAsking(t, 24)
-	a.strategy(t, "r", map[string]any{"weights": map[string]any{"SPY": 0.5}, "every_minutes": int64(5)})
+	a.strategy(t, "r", map[string]any{"weights": map[string]any{"GLD": 0.5}, "every_minutes": int64(5)})
 	n := a.slot(t, 1, nil)
 	good := a.say
 	a.say, a.fault = nil, errors.New("database unavailable")
@@ -179,7 +179,7 @@ func TestModelErrorComesAgain(t *testing.T) {
 	}
 	a.say, a.fault = good, nil
 	must(t, a.db.Delete(t.Context(), store.StrategyPath("u", "r"), time.Time{}))
-	must(t, a.db.Delete(t.Context(), store.SignalPath("u", signal.ID("u", "r", "SPY", "schedule:20261124T1205Z")), time.Time{}))
+	must(t, a.db.Delete(t.Context(), store.SignalPath("u", signal.ID("u", "r", "GLD", "schedule:20261124T1205Z")), time.Time{}))
 	a.deliver(t, n)
 	if f := a.signals(t)["schedule:20261124T1205Z"]; f["strategy_id"] != "g" || f["action"] != "buy" {
 		t.Errorf("delivered again: %v", f)

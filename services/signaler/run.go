@@ -7,93 +7,50 @@ import (
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/decision"
 	"github.com/agenttrader/agenttrader/pkg/market"
-	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
-// run is one run of one strategy, with all that has to be known for it but the account.
-type run struct {
-	definition strategy.Definition
-	strategy   strategy.Strategy
-	cause      strategy.Cause
-	now        time.Time
-	maxAge     time.Duration // of the snapshot
-	quotes     map[string]market.Quote
-	bars       map[string][]market.Bar
-	told       advice
-	judged     risk.Run // what does not depend on the decision
-}
-
 // run decides for one strategy. First on the event's snapshot: mostly nothing is wanted, and nothing has to be read. What is
 // wanted is decided again by the placing transaction, on the snapshot and the risk state that it reads.
 func (s *Service) run(ctx context.Context, d strategy.Definition, cause strategy.Cause, strat strategy.Strategy, snap account.Snapshot) error {
-	platform, err := s.platform.Get(ctx)
+	c, err := s.prepare(ctx, d, cause, strat)
 	if err != nil {
 		return err
 	}
-	r := &run{
-		definition: d, strategy: strat, cause: cause, now: s.Now(), maxAge: tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), 1),
-		quotes: s.quotes(ctx, d.UserID, strat.Needs().Symbols), bars: s.bars(ctx, d.UserID, strat.Needs()),
-	}
-	r.judged = risk.Run{
-		Batch: signal.Batch{
-			UserID: d.UserID, StrategyID: d.ID, ChangedSeq: cause.ChangedSeq, Cause: cause.Text, CauseTick: cause.Tick, Now: r.now,
-		},
-		Input: risk.Input{
-			Symbols: strat.Needs().Symbols, Quotes: r.quotes, MaxSnapshotAge: r.maxAge, Buffer: s.cfg.buffer(),
-			Open: s.open(ctx, r.now),
-		},
-		Platform: platform, Limits: d.Limits, Life: s.cfg.SignalLife, Shadow: d.Mode == strategy.Shadow,
-	}
-	if err := s.advise(ctx, r, snap); err != nil {
-		return err
-	}
-	if first := r.decide(snap, &risk.State{}); len(first.Intents) == 0 && first.Denial == nil {
-		return nil
-	}
-	_, err = s.Signals.Place(ctx, r.judged.Batch, r.plan)
+	_, err = s.decide(ctx, c, snap)
 	if errors.Is(err, signal.ErrOutdated) {
 		return nil // the newer cause's own event runs the strategy
 	}
 	return err
 }
 
-// plan is for the placing transaction. It is pure.
-func (r *run) plan(v risk.View) risk.Plan { return r.decide(v.Snapshot, v.State).Plan(v) }
-
-// decide is what the strategy wants. What it may have is the risk engine's to judge.
-func (r *run) decide(snap account.Snapshot, state *risk.State) risk.Run {
-	out := r.judged
-	out.RawModelOutput = r.told.raw
-	if out.Denial = risk.Usable(snap, r.now, r.maxAge); out.Denial != nil {
-		return out
-	}
-	decision, err := r.strategy.Decide(r.input(snap, state))
+// prepare gathers what a run is decided on, but for a model's answer.
+func (s *Service) prepare(ctx context.Context, d strategy.Definition, cause strategy.Cause, strat strategy.Strategy) (*decision.Case, error) {
+	platform, err := s.platform.Get(ctx)
 	if err != nil {
-		out.Denial = denialOf(err)
-		return out
+		return nil, err
 	}
-	out.Intents, out.Keep = decision.Intents, decision.State
-	return out
+	now := s.Now().UTC()
+	return &decision.Case{
+		Definition: d, Strategy: strat, Cause: cause, Now: now, MaxSnapshotAge: tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), 1),
+		Quotes: s.quotes(ctx, d.UserID, strat.Needs().Symbols), Bars: s.bars(ctx, d.UserID, strat.Needs()),
+		Platform: platform, Buffer: s.cfg.buffer(), Open: s.open(ctx, now), Life: s.cfg.SignalLife, Keep: s.cfg.DecisionTTL,
+	}, nil
 }
 
-// input is what the strategy sees.
-func (r *run) input(snap account.Snapshot, state *risk.State) strategy.Input {
-	return strategy.Input{
-		Now: r.now, StrategyID: r.definition.ID, Cause: r.cause, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders,
-		Reserved: state.Reservations, State: state.Strategies[r.definition.ID].State,
-		Quotes: market.Fresh(r.quotes, r.now), Bars: r.bars, Answer: r.told.answer,
+// decide asks the model, if the strategy does, and places what is wanted.
+func (s *Service) decide(ctx context.Context, c *decision.Case, snap account.Snapshot) ([]signal.Signal, error) {
+	if err := s.advise(ctx, c, snap); err != nil {
+		return nil, err
 	}
-}
-
-func denialOf(err error) *strategy.Denial {
-	if d, ok := errors.AsType[*strategy.Denial](err); ok {
-		return d
+	if !c.Wants(snap) {
+		return nil, nil
 	}
-	return &strategy.Denial{Code: "STRATEGY_FAILED", Reason: fmt.Sprintf("the strategy failed: %v", err)}
+	return s.Signals.Place(ctx, c.Batch(), c.Plan)
 }
 
 // quotes are the latest. Where there are none, strategies use the broker's own valuation of what is held.
@@ -108,9 +65,9 @@ func (s *Service) quotes(ctx context.Context, userID string, symbols []string) m
 }
 
 // open says whether the market is, at a time, by the broker's calendar; nil where nobody knows.
-func (s *Service) open(ctx context.Context, now time.Time) func(market.Hours) (open, known bool) {
+func (s *Service) open(ctx context.Context, now time.Time) *decision.Hours {
 	if s.Hours == nil {
 		return nil
 	}
-	return func(h market.Hours) (open, known bool) { return s.Hours(ctx, now, h), true }
+	return decision.NewHours(func(h market.Hours) (open, known bool) { return s.Hours(ctx, now, h), true })
 }

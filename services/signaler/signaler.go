@@ -29,6 +29,7 @@ type Deps struct {
 	Strategies strategy.Store
 	Signals    risk.Book
 	Controls   risk.Controls
+	Records    risk.Records // nil: a demand that comes again is not told what came of the first
 	Quotes     market.Quotes
 	Bars       market.Bars      // nil: none
 	Hours      Hours            // nil: nobody knows, and limits on hours deny what opens

@@ -79,7 +79,7 @@ func (a *cli) replay(c *cobra.Command, d *desk, letters []deadletter.Letter, cha
 	})
 	_ = bar.Clear()
 	if len(t.rows) > 1 {
-		err = tty.Table(c.OutOrStdout(), a.width(c.OutOrStdout()), t.rows)
+		err = tty.Table(c.OutOrStdout(), tty.Width(c.OutOrStdout(), a.terminal), t.rows)
 	}
 	note(c, "%s%s (%s)", map[bool]string{true: "dry run, nothing was done: "}[dry], t.String(), tty.Escape(d.where, shownCell))
 	switch {

@@ -5,14 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/deadletter"
@@ -138,19 +135,6 @@ func interrupted(ctx context.Context, err error) error {
 // note says something on standard error.
 func note(c *cobra.Command, format string, args ...any) {
 	_, _ = fmt.Fprintf(c.ErrOrStderr(), format+"\n", args...)
-}
-
-// width is a terminal's, 0 for anything else.
-func (a *cli) width(w io.Writer) int {
-	if !a.terminal(w) {
-		return 0
-	}
-	if f, ok := w.(*os.File); ok {
-		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
-			return n
-		}
-	}
-	return 80
 }
 
 func ago(d time.Duration) string {

@@ -71,7 +71,7 @@ func (a *cli) table(c *cobra.Command, d *desk, letters []deadletter.Letter) erro
 			tty.Escape(l.ID, shownCell), ago(l.Age(d.now())), tty.Escape(l.Class, 20), l.Kind, dash(l.UserID), tty.Escape(l.Reason, shownCell),
 		})
 	}
-	return tty.Table(c.OutOrStdout(), a.width(c.OutOrStdout()), rows)
+	return tty.Table(c.OutOrStdout(), tty.Width(c.OutOrStdout(), a.terminal), rows)
 }
 
 func (a *cli) showCommand() *cobra.Command {

@@ -45,7 +45,7 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 		return at, err
 	}
 	sig, err := signaler.New(signaler.DefaultConfig(), signaler.Deps{
-		Snapshots: p.store, Strategies: p.store, Signals: p.store, Controls: p.store, Quotes: quotes, Bars: bars, Now: p.now,
+		Snapshots: p.store, Strategies: p.store, Signals: p.store, Controls: p.store, Records: p.store, Quotes: quotes, Bars: bars, Now: p.now,
 		Advisor: &advice.Budget{Config: advice.Config{CallsPerUserDay: 24 * 60}, Next: mem.NewAdvisor(p.opts.Seed), Tally: p.store, Now: p.now},
 		Fault:   p.fault,
 	})

@@ -19,6 +19,19 @@ func IsTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// Width is a terminal's, 0 for anything else.
+func Width(w io.Writer, terminal func(stream any) bool) int {
+	if !terminal(w) {
+		return 0
+	}
+	if f, ok := w.(*os.File); ok {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 80
+}
+
 // Bar is seen on a terminal only, and not for a few things; -1 is for an unknown number. Clear takes it away.
 func Bar(w io.Writer, terminal bool, total int, what string) *progressbar.ProgressBar {
 	visible := terminal && (total < 0 || total >= barFrom)

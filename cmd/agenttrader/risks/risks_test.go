@@ -1,0 +1,173 @@
+package risks
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/risk"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
+	"github.com/agenttrader/agenttrader/pkg/user"
+)
+
+var noon = time.Date(2026, 11, 24, 17, 0, 0, 0, time.UTC)
+
+// world is the documents of a user with one strategy.
+type world struct {
+	t     *testing.T
+	db    *mem.DB
+	store *store.Store
+	login string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, db: mem.NewDB(func() time.Time { return noon }), login: "jane"}
+	w.store = store.New(w.db)
+	must(t, w.store.PutUser(t.Context(), user.User{ID: "alice", Status: user.Active}))
+	must(t, w.store.PutStrategy(t.Context(), strategy.Definition{UserID: "alice", ID: "half", Kind: strategy.KindDCA, Enabled: true}))
+	return w
+}
+
+// run is one run of the program.
+func (w *world) run(args ...string) (out, errs string, err error) {
+	w.t.Helper()
+	var stdout, stderr bytes.Buffer
+	c := command(func(context.Context, string) (*desk, error) {
+		return &desk{where: "the test", store: w.store, now: func() time.Time { return noon }, close: func() error { return nil }}, nil
+	}, func() string { return w.login }, func(any) bool { return false })
+	c.SetArgs(args)
+	c.SetOut(&stdout)
+	c.SetErr(&stderr)
+	c.SilenceErrors, c.SilenceUsage = true, true
+	err = c.ExecuteContext(w.t.Context())
+	return stdout.String(), stderr.String(), err
+}
+
+func (w *world) do(args ...string) string {
+	w.t.Helper()
+	out, _, err := w.run(args...)
+	must(w.t, err)
+	return out
+}
+
+func TestStates(t *testing.T) {
+	w := newWorld(t)
+	w.do("halt", "--platform", "--reason", "odd fills", "--author", "joe")
+	w.do("reduce", "--user", "alice", "--reason", " moves ")
+	w.do("halt", "--user", "alice", "--strategy", "half", "--reason", "retrained")
+	out := w.do("show", "--user", "alice")
+	want := `LEVEL          WHAT           IS        WHY
+platform       trading_state  HALTED    odd fills, joe at 2026-11-24T17:00:00Z
+user alice     trading_state  REDUCING  moves, jane at 2026-11-24T17:00:00Z
+strategy half  trading_state  HALTED    retrained, jane at 2026-11-24T17:00:00Z
+`
+	if d := cmp.Diff(want, out); d != "" {
+		t.Errorf("show (-want +got):\n%s", d)
+	}
+	c, err := w.store.UserControl(t.Context(), "alice")
+	must(t, err)
+	if c.Trading.State != risk.Reducing || c.Strategies["half"].State != risk.Halted || c.Strategies["half"].Author != "jane" || len(c.Limits.Invalid) > 0 {
+		t.Errorf("controls %+v", c)
+	}
+	var v view
+	must(t, json.Unmarshal([]byte(w.do("resume", "--user", "alice", "--strategy", "half", "--reason", "done", "--json")), &v))
+	if v.Strategies["half"].State != risk.Active || v.User.State != risk.Reducing || v.Platform.State != risk.Halted || v.Day == nil {
+		t.Errorf("--json: %+v", v)
+	}
+	w.do("resume", "--platform", "--reason", "mended")
+	if out := w.do("show", "--platform"); !strings.Contains(out, "platform  trading_state  ACTIVE  mended, jane") {
+		t.Errorf("platform: %s", out)
+	}
+	if _, errs, err := w.run("halt", "--user", "alice", "--strategy", "hlaf", "--reason", "r"); err != nil || !strings.Contains(errs, "has no enabled strategy hlaf") {
+		t.Errorf("a slip of the pen: %q, %v", errs, err)
+	}
+}
+
+func TestBreach(t *testing.T) {
+	w := newWorld(t)
+	state := &risk.State{Breaches: []risk.Breach{{Code: risk.DrawdownExceeded, At: noon.Add(-time.Hour), Value: decimal.NewFromInt(70), Bound: decimal.NewFromInt(50)}}}
+	must(t, w.db.Set(t.Context(), "users/alice/riskState/current", state.Fields()))
+	if out := w.do("show", "--user", "alice"); !strings.Contains(out, "breach         REDUCING  DRAWDOWN_EXCEEDED at 2026-11-24T16:00:00Z: lost 70.00, allowed 50.00") {
+		t.Errorf("show:\n%s", out)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	w := newWorld(t)
+	w.do("halt", "--user", "alice", "--reason", "stays")
+	w.do("limit", "--user", "alice", "max_trade_usd=500", "hours=regular", "deny_symbols=GME, amc", "allow_symbols=")
+	out := w.do("limit", "--user", "alice", "max_trade_usd=none", "max_daily_loss_share=0.03")
+	want := `user alice  trading_state         HALTED      stays, jane at 2026-11-24T17:00:00Z
+user alice  allow_symbols         none at all  
+user alice  deny_symbols          AMC,GME     
+user alice  hours                 regular     
+user alice  max_daily_loss_share  0.03        
+`
+	if squeeze(out[strings.Index(out, "user alice"):]) != squeeze(want) {
+		t.Errorf("limits:\n%s", out)
+	}
+	before, err := w.store.UserControl(t.Context(), "alice")
+	must(t, err)
+	for want, args := range map[string][]string{
+		"\"max_trades=1\": want NAME=VALUE, NAME being one of allow_symbols": {"--user", "alice", "max_trade_usd=1", "max_trades=1"},
+		"\"max_trade_usd\" can't be understood":                              {"--user", "alice", "max_trade_usd=much"},
+		"in its own document":                                                {"--user", "alice", "--strategy", "half", "max_trade_usd=1"},
+		"requires at least 1":                                                {"--user", "alice"},
+	} {
+		if _, _, err := w.run(append([]string{"limit"}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q", args, err, want)
+		}
+	}
+	after, err := w.store.UserControl(t.Context(), "alice")
+	must(t, err)
+	if d := cmp.Diff(before, after, cmp.Comparer(func(a, b decimal.Decimal) bool { return a.Equal(b) })); d != "" {
+		t.Errorf("what was refused was set all the same:\n%s", d)
+	}
+	must(t, w.db.Set(t.Context(), "platform/riskControls", document.Fields{"limits": map[string]any{"max_trade": 5.0}}))
+	if _, _, err := w.run("limit", "--platform", "max_trade_usd=1"); err == nil || !strings.Contains(err.Error(), `"max_trade". Mend it in the document first`) {
+		t.Errorf("what denies was taken away: %v", err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	w := newWorld(t)
+	for want, args := range map[string][]string{
+		"whose? Say --platform":           {"show"},
+		"leave --user and --strategy out": {"show", "--platform", "--user", "alice"},
+		"Name the --user too":             {"show", "--strategy", "half"},
+		"--user: user id":                 {"show", "--user", "a/b"},
+		"there is no user bob":            {"halt", "--user", "bob", "--reason", "r"},
+		"--reason is missing":             {"halt", "--user", "alice", "--reason", " "},
+		"want 1 to 500 bytes":             {"halt", "--user", "alice", "--reason", strings.Repeat("x", 501)},
+	} {
+		if out, _, err := w.run(args...); err == nil || !strings.Contains(err.Error(), want) || out != "" {
+			t.Errorf("%v: %q, %v; want %q", args, out, err, want)
+		}
+	}
+	w.login = ""
+	if _, _, err := w.run("halt", "--user", "alice", "--reason", "r"); err == nil || !strings.Contains(err.Error(), "--author is missing") {
+		t.Errorf("nobody: %v", err)
+	}
+	if _, err := w.db.Get(t.Context(), "users/bob/riskControls/current"); err == nil {
+		t.Error("a user who is not there was halted")
+	}
+}
+
+func squeeze(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
