@@ -89,7 +89,7 @@ func TestAnotherServer(t *testing.T) {
 	}
 	r := run(t, o)
 	// The account is synced; without positions nothing is traded on it.
-	if r.Users != 1 || r.Synced != 1 || r.Signals != 0 || r.Denials != 1 || len(keys) != 1 || keys[0] != "PKME" {
+	if r.Users != 1 || r.Synced != 1 || r.Signals != 0 || r.DenialsTotal != 1 || len(keys) != 1 || keys[0] != "PKME" {
 		t.Errorf("report = %+v, keys %v", r, keys)
 	}
 }
