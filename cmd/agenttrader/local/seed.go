@@ -18,7 +18,7 @@ func params() map[string]map[string]any {
 		strategy.KindBreakout: {
 			"symbols": []any{"SPY", "AAPL", "MSFT", "NVDA", "TLT"}, "timeframe": "5Min", "entry": 3, "exit": 2, "atr_stop": 2.0, "weight": 0.2,
 		},
-		strategy.KindDCA:      {"symbol": "SPY", "notional_usd": 25.0, "every_minutes": 5},
+		strategy.KindDCA: {"symbol": "SPY", "notional_usd": 25.0, "every_minutes": 5},
 		strategy.KindRebalance: {
 			"weights":       map[string]any{"SPY": 0.4, "AAPL": 0.2, "MSFT": 0.2, "TLT": 0.1},
 			"drift_band":    0.05,
