@@ -19,7 +19,7 @@ import (
 
 func localCommand() *cobra.Command {
 	var opts local.Options
-	var latency, duplicate, reorder, logLevel, bars string
+	var latency, duplicate, reorder, executor, logLevel, bars string
 	var faults []string
 	var asJSON bool
 	c := &cobra.Command{
@@ -28,7 +28,8 @@ func localCommand() *cobra.Command {
 		Long: `Runs fanout, syncer and signaler behind real HTTP on loopback, with in-memory twins of Firestore, Pub/Sub and
 Secret Manager and a simulated Alpaca. Each tick is one minute of the platform's clock, --interval apart in real time.
 
-Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C drains and still prints the result.`,
+Exit status 0 means that nothing was lost, nothing happened twice and no buying power was spent twice; Ctrl-C drains and
+still prints the result.`,
 		Example: `  # a look: 25 users, five ticks, two seconds apart
   agenttrader local --ticks 5 --interval 2s
 
@@ -60,6 +61,9 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 			if opts.Reorder, err = local.ParseShare(reorder); err != nil {
 				return fmt.Errorf("--reorder: %w", err)
 			}
+			if opts.Executor, err = local.ParseShare(executor); err != nil {
+				return fmt.Errorf("--executor: %w", err)
+			}
 			if opts.Replay, err = readBars(bars); err != nil {
 				return err
 			}
@@ -79,6 +83,7 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 	f.StringArrayVar(&faults, "fault", nil, "a fault of the simulated broker, by share of the keys or by key: 401=2%, hang=PKSIM0000007 (repeatable)")
 	f.StringVar(&duplicate, "duplicate", "0%", "share of all events that is delivered twice")
 	f.StringVar(&reorder, "reorder", "0%", "share of all events that is held back, and so comes after later ones")
+	f.StringVar(&executor, "executor", "50%", "share of the users whose executor writes executed or rejected on signals; no order is sent")
 	f.StringVar(&opts.Firestore, "firestore", local.Memory, `where the documents are: "memory", or "emulator" for the official one (of the gcloud SDK; needs Java), driven by its own change events`)
 	f.StringVar(&opts.AlpacaURL, "alpaca-url", "", "a server that speaks Alpaca's trading API, in place of the simulator")
 	f.StringVar(&opts.DataURL, "alpaca-data-url", "", "a server that speaks Alpaca's market-data API; it is given the first user's keys")

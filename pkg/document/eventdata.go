@@ -19,7 +19,15 @@ type Change struct {
 }
 
 // DecodeChange reads google.events.cloud.firestore.v1.DocumentEventData in the cloud's raw protobuf form.
-func DecodeChange(body []byte) (Change, error) { return decodeChange(body, nil) }
+func DecodeChange(body []byte) (Change, error) { return decodeChange(body, nil, nil) }
+
+// DecodeNew is DecodeChange, but of the old document's fields only those named are read.
+func DecodeNew(body []byte, old ...string) (Change, error) {
+	if old == nil {
+		old = []string{}
+	}
+	return decodeChange(body, nil, old)
+}
 
 // PeekChange is DecodeChange, but of the documents' fields only those named are read: for a look that mostly ends the
 // matter, and costs a tenth.
@@ -27,10 +35,10 @@ func PeekChange(body []byte, names ...string) (Change, error) {
 	if names == nil {
 		names = []string{}
 	}
-	return decodeChange(body, names)
+	return decodeChange(body, names, names)
 }
 
-func decodeChange(body []byte, names []string) (c Change, err error) {
+func decodeChange(body []byte, names, old []string) (c Change, err error) {
 	for b := body; len(b) > 0; {
 		f, rest, err := next(b)
 		if err != nil {
@@ -42,7 +50,7 @@ func decodeChange(body []byte, names []string) (c Change, err error) {
 				return Change{}, fmt.Errorf("value: %w", err)
 			}
 		case f.message(numOld):
-			if c.Old, err = readDocument(f.bytes, names); err != nil {
+			if c.Old, err = readDocument(f.bytes, old); err != nil {
 				return Change{}, fmt.Errorf("old_value: %w", err)
 			}
 		}

@@ -40,7 +40,7 @@ const closing = time.Minute
 const maxGap = 10 * 24 * time.Hour
 
 // Zone is the exchanges' local time, America/New_York.
-func Zone() (*time.Location, error) { return time.LoadLocation("America/New_York") }
+func Zone() (*time.Location, error) { return newYork() }
 
 // Day is a trading day. Its times are UTC instants; SessionOpen <= Open < Close <= SessionClose, all on the same day in
 // New York.

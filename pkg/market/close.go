@@ -6,7 +6,7 @@ import (
 )
 
 // newYork is read once: a zone is parsed anew at each time.LoadLocation. It is embedded, so it is always there.
-var newYork = sync.OnceValues(Zone)
+var newYork = sync.OnceValues(func() (*time.Location, error) { return time.LoadLocation("America/New_York") })
 
 // closingHour is that of the exchanges, New York time. Half days close earlier; their bars count as closed at this hour too.
 const closingHour = 16

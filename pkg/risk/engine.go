@@ -142,6 +142,7 @@ func whole(n int64) decimal.Decimal { return decimal.New(n*10_000, -scale) }
 
 // weigh adds up positions, open orders and what is reserved and no order yet.
 func (e *Engine) weigh() {
+	e.gross = whole(0)
 	for _, p := range e.in.Snapshot.Positions {
 		s := e.stake(p.Symbol)
 		value, ok := worth(p, e.prices)
@@ -193,7 +194,7 @@ func (e *Engine) purse() {
 func (e *Engine) stake(symbol string) *stake {
 	s := e.stakes[symbol]
 	if s == nil {
-		s = &stake{}
+		s = &stake{held: whole(0)}
 		e.stakes[symbol] = s
 	}
 	return s

@@ -33,6 +33,7 @@ func definition(userID string, d document.Document) strategy.Definition {
 	return strategy.Definition{
 		ID: d.ID(), UserID: userID, Kind: text(d.Fields, "kind"), Params: params, Enabled: d.Fields["enabled"] == true,
 		Mode: strategy.ParseMode(d.Fields["mode"]), Limits: limits,
+		UpdatedAt: d.UpdateTime,
 	}
 }
 

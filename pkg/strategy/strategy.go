@@ -105,6 +105,8 @@ type Definition struct {
 	Enabled bool
 	Mode    Mode           // "" is Live
 	Limits  map[string]any // the owner's, as written: risk.ParseLimits reads them; nil: none
+
+	UpdatedAt time.Time // UTC, of the document; zero: not stored
 }
 
 // Store keeps the users' strategies.

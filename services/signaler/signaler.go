@@ -49,6 +49,7 @@ type Service struct {
 	cfg      Config
 	grid     market.Grid
 	platform *risk.Cached
+	made     made
 	Deps
 }
 
@@ -113,7 +114,7 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 	}
 	var errs []error
 	for _, d := range definitions {
-		strat, err := strategy.New(d)
+		strat, err := s.made.of(d)
 		if err != nil {
 			s.Fault(ctx, userID, err) // its owner's to mend; the other strategies run
 			continue
@@ -136,7 +137,10 @@ func (s *Service) edited(ctx context.Context, userID, strategyID string, written
 		if d.ID != strategyID || !ok {
 			continue
 		}
-		strat, err := strategy.New(d)
+		if d.UpdatedAt.After(written.UpdateTime) {
+			return nil // the newer edit's own event runs it
+		}
+		strat, err := s.made.of(d)
 		if err != nil {
 			s.Fault(ctx, userID, err)
 			return nil
@@ -174,7 +178,7 @@ func change(e event.Event) (c document.Change, p place, err error) {
 	if t := e.DataMediaType(); t != "application/protobuf" {
 		return c, p, event.Reject(fmt.Errorf("content type %.100q: this endpoint takes application/protobuf (set the trigger's event_data_content_type)", t))
 	}
-	if c, err = document.DecodeChange(e.Data()); err != nil {
+	if c, err = document.DecodeNew(e.Data(), "tick", "changed_seq", "status"); err != nil { // all that is asked of the old one
 		return c, p, event.Reject(err)
 	}
 	p = placeOf(c.Path)

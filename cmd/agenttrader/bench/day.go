@@ -272,20 +272,21 @@ func (w *world) tell(ctx context.Context) error {
 	for len(w.changes) > 0 {
 		c := w.changes[0]
 		w.changes = w.changes[1:]
-		to := w.fan.Handle
-		switch {
-		case strings.HasSuffix(c.Path, "/"+store.SnapshotID):
-			to = w.sig.Handle
-		case !strings.HasPrefix(c.Path, store.Users+"/"):
-			continue
-		}
-		w.events++
-		e := event.New("change", event.TypeDocument, "firestore", "")
-		if err := e.SetData("application/protobuf", document.EncodeChange(c.Old, c.New)); err != nil {
-			return err
-		}
-		if err := to(ctx, e); err != nil {
-			return err
+		for _, to := range []struct {
+			match  func(path string) bool
+			handle event.Handler
+		}{{forSignaler, w.sig.Handle}, {forFanout, w.fan.Handle}} {
+			if !to.match(c.Path) {
+				continue
+			}
+			w.events++
+			e := event.New("change", event.TypeDocument, "firestore", "")
+			if err := e.SetData("application/protobuf", document.EncodeChange(c.Old, c.New)); err != nil {
+				return err
+			}
+			if err := to.handle(ctx, e); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -186,10 +187,8 @@ func (r *rig) pipeline(ctx context.Context) (*pipeline, error) {
 		handle event.Handler
 		match  func(path string) bool
 	}{
-		{"signaler", sig.Handle, func(path string) bool { return strings.HasSuffix(path, "/"+store.SnapshotID) }},
-		{"fanout", p.fan.Handle, func(path string) bool {
-			return strings.HasPrefix(path, store.Users+"/") && (strings.Count(path, "/") == 1 || strings.Contains(path, "/"+store.SyncHealth+"/"))
-		}},
+		{"signaler", sig.Handle, forSignaler},
+		{"fanout", p.fan.Handle, forFanout},
 	} {
 		url, err := p.listen(ctx, to.name, to.handle)
 		if err != nil {
@@ -199,6 +198,21 @@ func (r *rig) pipeline(ctx context.Context) (*pipeline, error) {
 	}
 	r.db.Watch(p.see)
 	return p, nil
+}
+
+// forSignaler and forFanout say whether a service has a trigger for a document.
+func forSignaler(path string) bool {
+	return triggered(path, store.Accounts, store.Strategies, store.Signals)
+}
+
+func forFanout(path string) bool {
+	p := strings.Split(path, "/")
+	return (len(p) == 2 && p[0] == store.Users) || triggered(path, store.SyncHealth, store.Strategies)
+}
+
+func triggered(path string, collections ...string) bool {
+	p := strings.Split(path, "/")
+	return len(p) == 4 && p[0] == store.Users && slices.Contains(collections, p[2])
 }
 
 // none takes no dead letters: there must be none.

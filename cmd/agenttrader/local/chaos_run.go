@@ -214,7 +214,7 @@ func (c *chaos) invariants(run Report) []Invariant {
 	over := func(n, most int) int { return max(0, n-most) }
 	list := []Invariant{
 		{"no request is lost", run.Lost, strings.Join(append([]string{fmt.Sprintf("%d requests", run.Published)}, run.verdict.Findings()...), "; ")},
-		{"no signal twice", run.SignalsDuplicate, fmt.Sprintf("%d signals, %d denials", run.Signals, run.Denials)},
+		{"no signal twice", run.SignalsDuplicate, fmt.Sprintf("%d signals, %d denials", run.Signals, run.DenialsTotal)},
 		{"seq and observed_at never go back", run.Regressed, fmt.Sprintf("%d syncs", run.Synced)},
 		{"fresh again two ticks after a fault of the platform", c.late, fmt.Sprintf("%d checks of all users who are well", c.checks)},
 		{"each user in the right state, with advice", len(c.wrong), fmt.Sprintf("%d with a fault, %d without", c.faulty, run.Users-c.faulty)},

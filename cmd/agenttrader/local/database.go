@@ -21,7 +21,7 @@ type database interface {
 	document.DB
 	// Counts are the documents read and written so far, as Firestore bills them.
 	Counts() (reads, writes int64)
-	// Watch shows see the snapshots, health and new signals as they are written, one after the other, and delivers the
+	// Watch shows see the snapshots, health and signals as they are written, one after the other, and delivers the
 	// change events that the routes are for, until ctx ends and the feed is closed.
 	Watch(ctx context.Context, see func(change), routes []route) (feed, error)
 }
@@ -50,8 +50,11 @@ func matches(pattern, path string) bool {
 }
 
 // What the services' triggers are for.
-func snapshotPaths() []string {
-	return []string{store.Users + "/{uid}/" + store.Accounts + "/{account}"}
+func signalerPaths() []string {
+	return []string{
+		store.Users + "/{uid}/" + store.Accounts + "/{account}", store.Users + "/{uid}/" + store.Strategies + "/{strategy}",
+		store.Users + "/{uid}/" + store.Signals + "/{signal}",
+	}
 }
 
 func rosterPaths() []string {
@@ -83,10 +86,11 @@ func (qs queues) Close() {
 	}
 }
 
-// change is one write of a snapshot or of health, or one new signal.
+// change is one write of a snapshot, of health or of a signal.
 type change struct {
-	path   string
-	fields func() (document.Fields, error)
+	path     string
+	created  bool                              // it was not there before
+	document func() (document.Document, error) // as it was written
 }
 
 // twin is the database in memory.
@@ -94,11 +98,8 @@ type twin struct{ *mem.DB }
 
 func (t twin) Watch(ctx context.Context, see func(change), routes []route) (feed, error) {
 	t.DB.Watch(func(w mem.Written) {
-		if w.New != nil && (isSnapshot(w.Path) || isHealth(w.Path) || (w.Old == nil && isSignal(w.Path))) {
-			see(change{w.Path, func() (document.Fields, error) {
-				d, err := document.Decode(w.New)
-				return d.Fields, err
-			}})
+		if w.New != nil && isShown(w.Path) {
+			see(change{w.Path, w.Old == nil, func() (document.Document, error) { return document.Decode(w.New) }})
 		}
 	})
 	var qs queues
@@ -115,5 +116,8 @@ func isSnapshot(path string) bool {
 func isHealth(path string) bool {
 	return strings.HasSuffix(path, "/"+store.SyncHealth+"/"+store.HealthID) && strings.HasPrefix(path, store.Users+"/")
 }
+
+// isShown says whether the oracle and the meter want to see a document.
+func isShown(path string) bool { return isSnapshot(path) || isHealth(path) || isSignal(path) }
 
 func isSignal(path string) bool { return strings.Contains(path, "/"+store.Signals+"/") }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/gcp/emulator"
 	"github.com/agenttrader/agenttrader/pkg/mem"
@@ -61,14 +62,9 @@ func (d *emulated) Watch(ctx context.Context, see func(change), routes []route) 
 			}
 		}
 	}
-	const prefix = "google.cloud.firestore.document.v1."
-	signals := emulator.Trigger{Project: Project, ID: "signals", Type: prefix + "created", Path: store.Users + "/{uid}/" + store.Signals + "/{signal}"}
-	err := d.emulator.Watch(ctx, signals, func(e emulator.Event) {
-		see(changeOf(e))
-		d.expected.Add(-1)
-	})
+	var err error
 	for i, path := range written {
-		t := emulator.Trigger{Project: Project, ID: fmt.Sprintf("written-%d", i), Type: prefix + "written", Path: path}
+		t := emulator.Trigger{Project: Project, ID: fmt.Sprintf("written-%d", i), Type: event.TypeDocument, Path: path}
 		err = errors.Join(err, d.emulator.Watch(ctx, t, func(e emulator.Event) {
 			changed := e.Header.Get("Ce-Document")
 			for i, r := range routes {
@@ -76,8 +72,8 @@ func (d *emulated) Watch(ctx context.Context, see func(change), routes []route) 
 					qs[i].Add(func() mem.Message { return mem.Message{ID: e.Header.Get("Ce-Id"), Header: e.Header, Body: e.Body} })
 				}
 			}
-			if isSnapshot(changed) || isHealth(changed) {
-				see(changeOf(e))
+			if isShown(changed) {
+				show(see, e)
 			}
 			d.expected.Add(-1) // after Add: what is under way must always show somewhere
 		}))
@@ -90,14 +86,12 @@ func (d *emulated) Watch(ctx context.Context, see func(change), routes []route) 
 	return &emulatedFeed{queues: qs, db: d}, nil
 }
 
-func changeOf(e emulator.Event) change {
-	return change{e.Header.Get("Ce-Document"), func() (document.Fields, error) {
-		c, err := document.DecodeChange(e.Body)
-		if err != nil || c.New == nil {
-			return nil, err
-		}
-		return c.New.Fields, nil
-	}}
+func show(see func(change), e emulator.Event) {
+	c, err := document.DecodeChange(e.Body)
+	if err != nil || c.New == nil {
+		return
+	}
+	see(change{e.Header.Get("Ce-Document"), c.Old == nil, func() (document.Document, error) { return *c.New, nil }})
 }
 
 type emulatedFeed struct {
@@ -107,10 +101,10 @@ type emulatedFeed struct {
 
 func (f *emulatedFeed) Pending() int { return f.queues.Pending() + int(max(0, f.db.expected.Load())) }
 
-// wrote counts a write that took effect; created says that the document was not there before.
-func (d *emulated) wrote(path string, created bool) {
+// wrote counts a write that took effect.
+func (d *emulated) wrote(path string) {
 	d.writes.Add(1)
-	if d.watching.Load() && ((created && isSignal(path)) || route{paths: d.written}.matches(path)) {
+	if d.watching.Load() && (route{paths: d.written}).matches(path) {
 		d.expected.Add(1)
 	}
 }
@@ -128,25 +122,25 @@ func (d *emulated) Query(ctx context.Context, q document.Query) ([]document.Docu
 
 func (d *emulated) Create(ctx context.Context, path string, f document.Fields) (time.Time, error) {
 	at, err := d.DB.Create(ctx, path, f)
-	return at, d.counted(path, true, err)
+	return at, d.counted(path, err)
 }
 
 func (d *emulated) Set(ctx context.Context, path string, f document.Fields) error {
-	return d.counted(path, false, d.DB.Set(ctx, path, f))
+	return d.counted(path, d.DB.Set(ctx, path, f))
 }
 
 func (d *emulated) Update(ctx context.Context, path string, f document.Fields, at time.Time) (time.Time, error) {
 	updated, err := d.DB.Update(ctx, path, f, at)
-	return updated, d.counted(path, false, err)
+	return updated, d.counted(path, err)
 }
 
 func (d *emulated) Delete(ctx context.Context, path string, at time.Time) error {
-	return d.counted(path, false, d.DB.Delete(ctx, path, at))
+	return d.counted(path, d.DB.Delete(ctx, path, at))
 }
 
-func (d *emulated) counted(path string, created bool, err error) error {
+func (d *emulated) counted(path string, err error) error {
 	if err == nil {
-		d.wrote(path, created)
+		d.wrote(path)
 	}
 	return err
 }
@@ -158,8 +152,8 @@ func (d *emulated) Transact(ctx context.Context, fn func(context.Context, docume
 		return fn(ctx, last)
 	})
 	if err == nil && last != nil {
-		for _, w := range last.writes {
-			d.wrote(w.path, w.created)
+		for _, path := range last.writes {
+			d.wrote(path)
 		}
 	}
 	return err
@@ -170,12 +164,7 @@ type countedTx struct {
 	document.Tx
 	reads  *atomic.Int64
 	mu     sync.Mutex
-	writes []txWrite
-}
-
-type txWrite struct {
-	path    string
-	created bool
+	writes []string // paths
 }
 
 func (t *countedTx) Get(ctx context.Context, path string) (document.Document, error) {
@@ -184,26 +173,26 @@ func (t *countedTx) Get(ctx context.Context, path string) (document.Document, er
 }
 
 func (t *countedTx) Create(path string, f document.Fields) error {
-	return t.note(path, true, t.Tx.Create(path, f))
+	return t.note(path, t.Tx.Create(path, f))
 }
 
 func (t *countedTx) Set(path string, f document.Fields) error {
-	return t.note(path, false, t.Tx.Set(path, f))
+	return t.note(path, t.Tx.Set(path, f))
 }
 
 func (t *countedTx) Update(path string, f document.Fields) error {
-	return t.note(path, false, t.Tx.Update(path, f))
+	return t.note(path, t.Tx.Update(path, f))
 }
 
 func (t *countedTx) Delete(path string) error {
-	return t.note(path, false, t.Tx.Delete(path))
+	return t.note(path, t.Tx.Delete(path))
 }
 
-func (t *countedTx) note(path string, created bool, err error) error {
+func (t *countedTx) note(path string, err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil {
-		t.writes = append(t.writes, txWrite{path, created})
+		t.writes = append(t.writes, path)
 	}
 	return err
 }

@@ -89,8 +89,44 @@ func TestAnotherServer(t *testing.T) {
 	}
 	r := run(t, o)
 	// The account is synced; without positions nothing is traded on it.
-	if r.Users != 1 || r.Synced != 1 || r.Signals != 0 || r.Denials != 1 || len(keys) != 1 || keys[0] != "PKME" {
+	if r.Users != 1 || r.Synced != 1 || r.Signals != 0 || r.DenialsTotal != 1 || len(keys) != 1 || keys[0] != "PKME" {
 		t.Errorf("report = %+v, keys %v", r, keys)
+	}
+}
+
+// A user who holds only cash, and whose account never changes, has a signal in each slot: the heartbeats bring them.
+func TestQuietCashUserWithDCA(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/v2/account":
+			_, _ = w.Write([]byte(`{"account_blocked":false,"buying_power":"10000","cash":"5000","currency":"USD","equity":"5000","id":"e6fe16f3-64a4-4921-8928-cadf02f92f98","multiplier":"2","status":"ACTIVE","trading_blocked":false}`))
+		case "/v2/positions", "/v2/orders":
+			_, _ = w.Write([]byte(`[]`))
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer s.Close()
+	o := options()
+	o.AlpacaURL, o.Users, o.Ticks, o.Interval, o.Strategy = s.URL, 1, 16, 150*time.Millisecond, "dca"
+	o.Executor, o.Duplicate = 1, 0.5
+	var ticks []time.Time
+	r, err := local.Run(t.Context(), o, slog.New(slog.DiscardHandler), func(p local.Progress) {
+		if p.Done {
+			ticks = append(ticks, p.Tick.Time())
+		}
+	})
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r.Err())
+	}
+	slots := 0
+	for _, at := range ticks[1:] {
+		if at.Minute()%5 == 0 {
+			slots++
+		}
+	}
+	if got := r.ByStrategy["dca"]; len(ticks) != 16 || slots < 3 || got.Signals != slots || got.Denials != 0 {
+		t.Errorf("%d ticks, %+v, want a signal in each of %d slots", len(ticks), got, slots)
 	}
 }
 
@@ -100,6 +136,7 @@ func TestOptions(t *testing.T) {
 		"--ticks is -1":      func(o *local.Options) { o.Ticks = -1 },
 		"--interval is":      func(o *local.Options) { o.Interval = 0 },
 		"--strategy is":      func(o *local.Options) { o.Strategy = "moon" },
+		"--executor is 2":    func(o *local.Options) { o.Executor = 2 },
 		"--custody is":       func(o *local.Options) { o.Custody = "moon" },
 		"--duplicate is 2":   func(o *local.Options) { o.Duplicate = 2 },
 		"by https only":      func(o *local.Options) { o.AlpacaURL = "http://paper.example.com" },

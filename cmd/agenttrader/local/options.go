@@ -16,6 +16,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/broker/sim"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/gcp/emulator"
+	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -34,6 +35,7 @@ type Options struct {
 	AlpacaURL string  // "" is the simulator
 	DataURL   string  // "" is the simulator's, or none beside an AlpacaURL
 	UsersFile string
+	Executor  float64     // share of the users whose executor acts on signals, and who edit their strategy once
 	Replay    *sim.Replay // bars of a file in place of the simulator's prices; nil: none
 	Seed      uint64
 	Firestore string             // Memory or Emulator; "" is Memory
@@ -73,6 +75,9 @@ func (o Options) Validate() error {
 	if o.Reorder < 0 || o.Reorder > 1 {
 		errs = append(errs, fmt.Errorf("--reorder is %g: want 0%% to 100%%", o.Reorder))
 	}
+	if o.Executor < 0 || o.Executor > 1 {
+		errs = append(errs, fmt.Errorf("--executor is %g: want 0%% to 100%%", o.Executor))
+	}
 	errs = append(errs, alpaca.CheckURL("--alpaca-url", o.AlpacaURL), alpaca.CheckURL("--alpaca-data-url", o.DataURL))
 	if o.AlpacaURL != "" && o.UsersFile == "" && !alpaca.IsLoopback(o.AlpacaURL) {
 		errs = append(errs, errors.New("--alpaca-url leads to another machine: give the keys to use there with --users-file"))
@@ -86,11 +91,15 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// begin is where the platform's clock begins. With a file of bars the run ends where the file does; without a number of
-// ticks it begins half-way, so that strategies find bars of before.
+// begin is where the platform's clock begins. With a number of ticks, memory and simulator, which have no clock of their
+// own, the market's last close lies half-way, so that bars of every timeframe close in the run. With a file of bars the run
+// ends where the file does; without a number of ticks it begins half-way, so that strategies find bars of before.
 func (o Options) begin(now time.Time) time.Time {
 	if o.Replay == nil {
-		return now
+		if o.Ticks == 0 || o.Firestore == Emulator || o.AlpacaURL != "" || o.chaos != nil {
+			return now
+		}
+		return lastClose(now).Add(-time.Duration(o.Ticks/2+1) * time.Minute)
 	}
 	from, to := o.Replay.Range()
 	back := time.Duration(o.Ticks) * time.Minute
@@ -98,6 +107,15 @@ func (o Options) begin(now time.Time) time.Time {
 		back = to.Sub(from) / 2
 	}
 	return to.Add(-back)
+}
+
+// lastClose is that of the last trading day whose daily bar is whole.
+func lastClose(now time.Time) time.Time {
+	at := market.OneDay.LastClose(now)
+	for !sim.TradingDay(at) {
+		at = market.OneDay.LastClose(at.Add(-time.Second))
+	}
+	return at
 }
 
 // ParseShare reads "10%" or "0.1".

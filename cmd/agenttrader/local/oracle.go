@@ -2,10 +2,12 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +32,13 @@ type oracle struct {
 	waits   map[string][]wait // by user
 	must    map[string]bool   // users who must have a signal, or a denial
 	buried  int               // ticks and changes that ran out of attempts
+	edits   map[owned]int     // of a strategy, while the run went
+
+	spending spending
 }
+
+// owned is one strategy of a user.
+type owned struct{ user, strategy string }
 
 // lateTick is how many ticks later one may still be published: the fanout drops those that are older than two minutes.
 const lateTick = 3
@@ -56,7 +64,7 @@ type version struct {
 	tick     tick.Tick
 }
 
-// Verdict is what the oracle found. All but Findings must be 0.
+// Verdict is what the oracle found. All but the counts of signals must be 0.
 type Verdict struct {
 	Lost             int
 	SignalsDuplicate int
@@ -65,13 +73,25 @@ type Verdict struct {
 	Missing          int
 	Silent           int
 	Buried           int
-	Signals, Denials int
+	Overspent        int // users
+	Leaked           int // reservations
+	Signals          int
+	Denials          map[string]int // by code
+	ByStrategy       map[string]Spoken
+}
+
+// Spoken is what strategies of one id said, of all users.
+type Spoken struct {
+	Users   int `json:"users"`
+	Signals int `json:"signals"`
+	Denials int `json:"denials"`
 }
 
 // newOracle expects a request for each of these users at each tick.
 func newOracle(users []string) *oracle {
 	return &oracle{
 		requests: map[request]*fate{}, written: map[string]version{}, users: users, waits: map[string][]wait{}, must: map[string]bool{},
+		edits: map[owned]int{}, spending: spending{users: map[string]*spender{}},
 	}
 }
 
@@ -94,6 +114,13 @@ func (o *oracle) mustSignal(user string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.must[user] = true
+}
+
+// edited notes that an owner is about to write a strategy.
+func (o *oracle) edited(user, strategy string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.edits[owned{user, strategy}]++
 }
 
 // lostForGood notes a tick or a change that ran out of attempts.
@@ -181,6 +208,7 @@ func (o *oracle) snapshot(user string, v version) {
 
 // forget drops what is finished of ticks before t, so that an endless run stays small.
 func (o *oracle) forget(before tick.Tick) {
+	o.spending.settle(time.Now().Add(-disorderly))
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.settleTicks(before)
@@ -203,15 +231,22 @@ func (o *oracle) judge(ctx context.Context, db document.DB) (Verdict, error) {
 	stale := o.unwritten(o.users)
 	o.mu.Lock()
 	o.settleTicks(math.MaxInt64)
-	v := Verdict{Lost: lost + stale, RequestsAgain: o.again, Regressed: o.regressed, Missing: o.missing, Buried: o.buried}
-	must := maps.Clone(o.must)
+	v := Verdict{Lost: lost + stale, RequestsAgain: o.again, Regressed: o.regressed, Missing: o.missing, Buried: o.buried, Denials: map[string]int{}, ByStrategy: map[string]Spoken{}}
+	must, edits := maps.Clone(o.must), maps.Clone(o.edits)
 	o.mu.Unlock()
+	v.Overspent = o.spending.overspent()
 	for _, uid := range o.users {
 		docs, err := db.Query(ctx, document.Query{Collection: store.UserPath(uid) + "/" + store.Signals})
 		if err != nil {
 			return v, fmt.Errorf("oracle: signals of user %s: %w", uid, err)
 		}
 		v.add(docs)
+		v.addEdits(docs, func(strategy string) int { return edits[owned{uid, strategy}] })
+		state, err := db.Get(ctx, store.UserPath(uid)+"/riskState/current")
+		if err != nil && !errors.Is(err, document.ErrNotFound) {
+			return v, fmt.Errorf("oracle: risk state of user %s: %w", uid, err)
+		}
+		v.Leaked += leaked(state, docs)
 		if must[uid] && len(docs) == 0 {
 			v.Silent++
 		}
@@ -243,11 +278,7 @@ func (v *Verdict) add(docs []document.Document) {
 	caused, open := map[[3]any]bool{}, map[[2]any]bool{}
 	for _, d := range docs {
 		f := d.Fields
-		if f["action"] == "flat" {
-			v.Denials++
-		} else {
-			v.Signals++
-		}
+		v.count(f)
 		cause := [3]any{f["strategy_id"], f["symbol"], f["cause"]}
 		if caused[cause] {
 			v.SignalsDuplicate++
@@ -264,12 +295,45 @@ func (v *Verdict) add(docs []document.Document) {
 	}
 }
 
+func (v *Verdict) count(f document.Fields) {
+	id, _ := f["strategy_id"].(string)
+	s := v.ByStrategy[id]
+	if f["action"] == "flat" {
+		code, _ := f["denial_code"].(string)
+		v.Denials[code]++
+		s.Denials++
+	} else {
+		v.Signals++
+		s.Signals++
+	}
+	v.ByStrategy[id] = s
+}
+
+// addEdits counts one user's edits that ran more often than they were made.
+func (v *Verdict) addEdits(docs []document.Document, edits func(strategy string) int) {
+	causes := map[string]map[string]bool{}
+	for _, d := range docs {
+		id, _ := d.Fields["strategy_id"].(string)
+		if cause, _ := d.Fields["cause"].(string); strings.HasPrefix(cause, "edit:") {
+			if causes[id] == nil {
+				causes[id] = map[string]bool{}
+			}
+			causes[id][cause] = true
+		}
+	}
+	for id, c := range causes {
+		v.SignalsDuplicate += max(0, len(c)-edits(id))
+	}
+}
+
 // Findings says in words what is wrong, nothing if all is well.
 func (v Verdict) Findings() []string {
 	var found []string
 	for text, n := range map[string]int{
 		"requests lost: neither done nor dead-lettered, or done without a current snapshot": v.Lost,
-		"signals twice: for one cause, or two open ones":                                    v.SignalsDuplicate,
+		"signals twice: for one cause, for one edit, or two open ones":                      v.SignalsDuplicate,
+		"users whose open buys passed their buying power":                                   v.Overspent,
+		"reservations that are never released":                                              v.Leaked,
 		"requests published again":                                                          v.RequestsAgain,
 		"requests that a tick should have had":                                              v.Missing,
 		"users without a signal or a denial, though their account called for one":           v.Silent,

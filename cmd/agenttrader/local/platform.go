@@ -47,6 +47,7 @@ type platform struct {
 	secrets *mem.PlatformSecrets
 	pubsub  *mem.PubSub
 	feed    feed
+	owners  *owners // nil: nobody acts on signals
 	ticks   event.Publisher
 	dead    event.Publisher
 	calls   atomic.Int64 // to the broker
@@ -247,7 +248,7 @@ func (p *platform) serve(ctx context.Context) error {
 	return nil
 }
 
-// watch delivers the snapshots' changes to the signaler and the users' to the fanout, and shows all writes to the oracle
+// watch delivers the changes of documents to the services that have triggers for them, and shows all writes to the oracle
 // and the meter.
 func (p *platform) watch(ctx context.Context, at endpoints) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -257,13 +258,23 @@ func (p *platform) watch(ctx context.Context, at endpoints) (err error) {
 			speaks[a.userID] = true
 		}
 	}
-	w := newWatcher(p.oracle, p.meter, speaks)
-	if p.feed, err = p.db.Watch(ctx, w.add, []route{{snapshotPaths(), p.delivery(at.signaler)}, {rosterPaths(), p.delivery(at.fanout)}}); err != nil {
+	if p.opts.Executor > 0 {
+		p.owners = &owners{
+			db: p.db, store: p.store, oracle: p.oracle, share: p.opts.Executor, seed: p.opts.Seed, delay: p.holdBack(), now: p.now, life: ctx,
+		}
+	}
+	w := newWatcher(p.oracle, p.meter, p.owners, speaks)
+	if p.feed, err = p.db.Watch(ctx, w.add, []route{{signalerPaths(), p.delivery(at.signaler)}, {rosterPaths(), p.delivery(at.fanout)}}); err != nil {
 		cancel()
 		w.close()
 		return err
 	}
-	p.onClose(func() { cancel(); p.feed.Close(); w.close() })
+	p.onClose(func() {
+		cancel()
+		p.feed.Close()
+		w.close()
+		p.owners.wait()
+	})
 	return nil
 }
 
@@ -293,4 +304,4 @@ func (p *platform) gaveUp(m mem.Message, lastErr error) {
 }
 
 // pending is what is still under way.
-func (p *platform) pending() int { return p.pubsub.Pending() + p.feed.Pending() }
+func (p *platform) pending() int { return p.pubsub.Pending() + p.feed.Pending() + p.owners.underway() }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -23,17 +25,22 @@ type Report struct {
 	Failed           int       `json:"failed"`
 	Dropped          int       `json:"dropped"`
 	Signals          int       `json:"signals"`
-	Denials          int       `json:"denials"`
+	DenialsTotal     int       `json:"denials_total"`
 	SignalsDuplicate int       `json:"signals_duplicate"`
 	Lost             int       `json:"lost"`
 	RequestsAgain    int       `json:"requests_duplicate"`
+	Overspent        int       `json:"overspent_users"`
+	Leaked           int       `json:"reservations_leaked"`
 	Regressed        int       `json:"snapshots_regressed"`
 	DeadLettered     int64     `json:"dead_lettered"`
 	UsersPerSecond   float64   `json:"users_per_second"`
 	TickToSnapshot   Quantiles `json:"tick_to_snapshot_ms"`
 	TickToSignal     Quantiles `json:"tick_to_signal_ms"`
 
-	Health map[health.State]int `json:"health"` // users by state
+	Denials    map[string]int       `json:"denials"` // by code
+	ByStrategy map[string]Spoken    `json:"by_strategy"`
+	Executor   Words                `json:"executor"`
+	Health     map[health.State]int `json:"health"` // users by state
 
 	Ops       Ops     `json:"ops"`
 	WallS     float64 `json:"wall_s"`
@@ -82,6 +89,10 @@ func (p *platform) report(ticks int, began time.Time) Report {
 	if busy > 0 {
 		r.UsersPerSecond = round(float64(total.Synced) / busy.Seconds())
 	}
+	if p.owners != nil { // they are no part of the platform
+		r.Ops.StoreReads, r.Ops.StoreWrites = r.Ops.StoreReads-p.owners.reads.Load(), r.Ops.StoreWrites-p.owners.writes.Load()
+	}
+	r.Executor = p.owners.count()
 	r.CPUS, r.PeakRSSMB = usage()
 	return r
 }
@@ -100,7 +111,22 @@ func (p *platform) judge(ctx context.Context) (Verdict, error) {
 func (r *Report) judge(v Verdict) {
 	r.verdict = v
 	r.Lost, r.SignalsDuplicate, r.RequestsAgain, r.Regressed = v.Lost+v.Missing+v.Silent+v.Buried, v.SignalsDuplicate, v.RequestsAgain, v.Regressed
-	r.Signals, r.Denials = v.Signals, v.Denials
+	r.Overspent, r.Leaked = v.Overspent, v.Leaked
+	r.Signals, r.Denials, r.ByStrategy = v.Signals, v.Denials, v.ByStrategy
+	for _, n := range v.Denials {
+		r.DenialsTotal += n
+	}
+}
+
+// byStrategy says how many users have each strategy.
+func (r *Report) byStrategy(p *platform) {
+	for n := range p.accounts {
+		for _, d := range p.strategies(n) {
+			s := r.ByStrategy[d.ID]
+			s.Users++
+			r.ByStrategy[d.ID] = s
+		}
+	}
 }
 
 // Err is what the oracle found, nil if all is well.
@@ -133,9 +159,14 @@ func (r Report) Table(w io.Writer) error {
 		{"failed", r.Failed, "the user's own trouble; the next tick is the retry"},
 		{"dropped", r.Dropped, "overtaken by a later tick, or the user is gone"},
 		{"users by state", states(r.Health), ""},
-		{"signals", r.Signals, fmt.Sprintf("and %d denials", r.Denials)},
+		{"signals", r.Signals, fmt.Sprintf("and %d denials", r.DenialsTotal)},
+		{"by strategy", spoken(r.ByStrategy), "signals+denials"},
+		{"denials", codes(r.Denials), ""},
+		{"executors", fmt.Sprintf("%d executed", r.Executor.Executed), fmt.Sprintf("%d rejected, %d odd words, %d too late", r.Executor.Rejected, r.Executor.Odd, r.Executor.Late)},
 		{"lost", r.Lost, "must be 0"},
 		{"signals twice", r.SignalsDuplicate, "must be 0"},
+		{"overspent users", r.Overspent, "must be 0"},
+		{"reservations leaked", r.Leaked, "must be 0"},
 		{"dead-lettered", r.DeadLettered, ""},
 		{"tick to snapshot", fmt.Sprintf("p50 %.0f ms", r.TickToSnapshot.P50), fmt.Sprintf("p99 %.0f ms, max %.0f ms", r.TickToSnapshot.P99, r.TickToSnapshot.Max)},
 		{"tick to signal", fmt.Sprintf("p50 %.0f ms", r.TickToSignal.P50), fmt.Sprintf("p99 %.0f ms, max %.0f ms", r.TickToSignal.P99, r.TickToSignal.Max)},
@@ -167,6 +198,22 @@ func states(users map[health.State]int) string {
 		if n := users[s]; n > 0 {
 			list = append(list, fmt.Sprintf("%s %d", s, n))
 		}
+	}
+	return strings.Join(list, ", ")
+}
+
+func spoken(by map[string]Spoken) string {
+	var list []string
+	for _, id := range slices.Sorted(maps.Keys(by)) {
+		list = append(list, fmt.Sprintf("%s %d+%d", id, by[id].Signals, by[id].Denials))
+	}
+	return strings.Join(list, ", ")
+}
+
+func codes(denials map[string]int) string {
+	var list []string
+	for _, code := range slices.Sorted(maps.Keys(denials)) {
+		list = append(list, fmt.Sprintf("%s %d", code, denials[code]))
 	}
 	return strings.Join(list, ", ")
 }

@@ -56,6 +56,7 @@ func Run(ctx context.Context, opts Options, log *slog.Logger, show func(c Progre
 		return Report{}, err
 	}
 	r.judge(v)
+	r.byStrategy(p)
 	if r.Health, err = p.health(life); err != nil {
 		return Report{}, err
 	}
@@ -91,6 +92,11 @@ func (p *platform) tickAll(ctx, life context.Context, show func(Progress)) (last
 		if err := p.ticks.Publish(life, event.New("tick/"+last.String(), event.TypeTick, "scheduler", "")); err != nil {
 			return last, n, fmt.Errorf("publish tick %s: %w", last, err)
 		}
+		if n == editTick && p.owners != nil {
+			if err := p.edit(life); err != nil {
+				return last, n, err
+			}
+		}
 		if n == p.opts.Ticks {
 			return last, n, nil
 		}
@@ -106,6 +112,16 @@ func (p *platform) tickAll(ctx, life context.Context, show func(Progress)) (last
 			}
 		}
 	}
+}
+
+// edit lets the owners save their strategies once more.
+func (p *platform) edit(ctx context.Context) error {
+	for n := range p.accounts {
+		if err := p.owners.edit(ctx, p.strategies(n)); err != nil {
+			return fmt.Errorf("edit the strategies of user %s: %w", p.accounts[n].userID, err)
+		}
+	}
+	return nil
 }
 
 // untilTick is how long it is until the tick after the n-th.

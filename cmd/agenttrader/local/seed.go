@@ -15,8 +15,10 @@ import (
 // params are the demo's parameters of each kind of strategy.
 func params() map[string]map[string]any {
 	return map[string]map[string]any{
-		strategy.KindBreakout: {"symbols": []any{"NVDA", "MSFT"}, "timeframe": "15Min", "atr_stop": 2.0, "weight": 0.2},
-		strategy.KindDCA:      {"symbol": "SPY", "notional_usd": 25.0, "every_minutes": 5},
+		strategy.KindBreakout: {
+			"symbols": []any{"SPY", "AAPL", "MSFT", "NVDA", "TLT"}, "timeframe": "5Min", "entry": 3, "exit": 2, "atr_stop": 2.0, "weight": 0.2,
+		},
+		strategy.KindDCA: {"symbol": "SPY", "notional_usd": 25.0, "every_minutes": 5},
 		strategy.KindRebalance: {
 			"weights":       map[string]any{"SPY": 0.4, "AAPL": 0.2, "MSFT": 0.2, "TLT": 0.1},
 			"drift_band":    0.05,
@@ -29,17 +31,36 @@ func params() map[string]map[string]any {
 	}
 }
 
+// rivals in place of a kind: two strategies of one user, each of which wants all of the buying power.
+const rivals = "rivals"
+
 // kindOf is the kind of the n-th user's strategy, "" for none. Of all kinds each user has one, by turns, the first of them
-// the default.
+// the default; the last are rivals.
 func (o Options) kindOf(n int) string {
 	switch o.Strategy {
 	case "none":
 		return ""
 	case "all":
 		kinds := slices.DeleteFunc(strategy.Kinds(), func(k string) bool { return k == strategy.KindRebalance })
-		return append([]string{strategy.KindRebalance}, kinds...)[n%(len(kinds)+1)]
+		return slices.Concat([]string{strategy.KindRebalance}, kinds, []string{rivals})[n%(len(kinds)+2)]
 	}
 	return o.Strategy
+}
+
+// strategies are the n-th user's.
+func (p *platform) strategies(n int) (ds []strategy.Definition) {
+	switch uid, kind := p.accounts[n].userID, p.opts.kindOf(n); kind {
+	case "":
+	case rivals:
+		for _, symbol := range []string{"AAPL", "NVDA"} {
+			ds = append(ds, strategy.Definition{
+				ID: "rival-" + symbol, UserID: uid, Kind: strategy.KindRebalance, Params: map[string]any{"weights": map[string]any{symbol: 1.0}}, Enabled: true,
+			})
+		}
+	default:
+		ds = append(ds, strategy.Definition{ID: kind, UserID: uid, Kind: kind, Params: params()[kind], Enabled: true})
+	}
+	return ds
 }
 
 // seed puts the users, their keys and their strategies where onboarding would.
@@ -51,7 +72,7 @@ func (p *platform) seed(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	for n, a := range p.accounts {
-		g.Go(func() error { return p.onboard(ctx, keeper, a, p.opts.kindOf(n)) })
+		g.Go(func() error { return p.onboard(ctx, keeper, a, p.strategies(n)) })
 	}
 	err = g.Wait()
 	p.seedReads, p.seedWrites = p.db.Counts()
@@ -59,7 +80,7 @@ func (p *platform) seed(ctx context.Context) error {
 	return err
 }
 
-func (p *platform) onboard(ctx context.Context, keeper secret.Keeper, a account, kind string) error {
+func (p *platform) onboard(ctx context.Context, keeper secret.Keeper, a account, strategies []strategy.Definition) error {
 	const version = "1"
 	if err := keeper.Put(ctx, a.userID, a.creds, version); err != nil {
 		return fmt.Errorf("seed keys of user %s: %w", a.userID, err)
@@ -68,12 +89,10 @@ func (p *platform) onboard(ctx context.Context, keeper secret.Keeper, a account,
 	if err := p.store.PutUser(ctx, u); err != nil {
 		return fmt.Errorf("seed user %s: %w", a.userID, err)
 	}
-	if kind == "" {
-		return nil
-	}
-	d := strategy.Definition{ID: kind, UserID: a.userID, Kind: kind, Params: params()[kind], Enabled: true}
-	if err := p.store.PutStrategy(ctx, d); err != nil {
-		return fmt.Errorf("seed strategy %s of user %s: %w", kind, a.userID, err)
+	for _, d := range strategies {
+		if err := p.store.PutStrategy(ctx, d); err != nil {
+			return fmt.Errorf("seed strategy %s of user %s: %w", d.ID, a.userID, err)
+		}
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 // Every kind has a good strategy in the demo, and with "all" its share of the users.
 func TestEveryKindIsSeeded(t *testing.T) {
 	users := map[string]int{}
-	for n := range 6 * len(strategy.Kinds()) {
+	for n := range 6 * (len(strategy.Kinds()) + 1) {
 		users[Options{Strategy: "all"}.kindOf(n)]++
 	}
 	for _, kind := range strategy.Kinds() {

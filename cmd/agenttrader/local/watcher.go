@@ -17,6 +17,7 @@ type watcher struct {
 	oracle *oracle
 	meter  *meter
 
+	owners *owners         // nil: nobody acts on signals
 	speaks map[string]bool // the users with a strategy that speaks when an account has drifted
 
 	mu    sync.Mutex
@@ -31,8 +32,8 @@ type seen struct {
 	at time.Time // monotonic
 }
 
-func newWatcher(o *oracle, m *meter, speaks map[string]bool) *watcher {
-	w := &watcher{oracle: o, meter: m, speaks: speaks, ended: make(chan struct{})}
+func newWatcher(o *oracle, m *meter, owners *owners, speaks map[string]bool) *watcher {
+	w := &watcher{oracle: o, meter: m, owners: owners, speaks: speaks, ended: make(chan struct{})}
 	w.more = sync.NewCond(&w.mu)
 	go w.run()
 	return w
@@ -75,14 +76,18 @@ func (w *watcher) run() {
 }
 
 func (w *watcher) tell(s seen) {
-	fields, err := s.fields()
-	if err != nil || fields == nil {
+	d, err := s.document()
+	if err != nil {
 		return // the database made it; the oracle finds what is missing
 	}
-	uid := strings.Split(s.path, "/")[1]
+	fields, uid := d.Fields, strings.Split(s.path, "/")[1]
 	if isSignal(s.path) {
-		if fields["action"] != "flat" {
-			w.meter.signalWritten(w.oracle.tickOf(uid), s.at)
+		w.oracle.spending.signal(uid, s.path, s.created, d)
+		if s.created && fields["action"] != "flat" {
+			if cause, _ := fields["cause"].(string); !strings.HasPrefix(cause, "edit:") { // no tick made it
+				w.meter.signalWritten(w.oracle.tickOf(uid), s.at)
+			}
+			w.owners.see(uid, s.path)
 		}
 		return
 	}
@@ -96,6 +101,7 @@ func (w *watcher) tell(s seen) {
 	text, _ := fields["tick"].(string)
 	v.tick, _ = tick.Parse(text)
 	first := w.oracle.tickOf(uid) < v.tick
+	w.oracle.spending.snapshot(uid, d)
 	w.oracle.snapshot(uid, v)
 	if v.seq == 1 && w.speaks[uid] && drifted(fields) {
 		w.oracle.mustSignal(uid)

@@ -38,6 +38,9 @@ func tradingDays(from, to time.Time) []tradingDay {
 	return days
 }
 
+// TradingDay says whether the exchanges open on a date, half days included.
+func TradingDay(date time.Time) bool { return !isHoliday(date) }
+
 // isHoliday: a weekend, a holiday, or the weekday that it is kept on: Friday for Saturday, Monday for Sunday. New Year's
 // Day on a Saturday is not kept, since the Friday before ends the year (NYSE Rule 7.2).
 func isHoliday(date time.Time) bool {
