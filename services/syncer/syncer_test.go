@@ -32,6 +32,10 @@ type world struct {
 	during  func() // called in the middle of the account call
 	details int
 	orders  []account.Order
+	listed  []account.Flow
+	flows   error
+	asked   int // for flows
+	after   time.Time
 	slots   int // minutes, of the user's strategies; 0: not known
 	faults  int // told
 	outcome syncer.Outcome
@@ -60,6 +64,11 @@ func (w *world) Account(context.Context) (account.Reading, error) {
 func (w *world) Positions(context.Context) ([]account.Position, error) {
 	w.details++
 	return []account.Position{{Symbol: "SPY", Qty: decimal.NewFromInt(1)}}, w.detail
+}
+
+func (w *world) Flows(_ context.Context, after time.Time) ([]account.Flow, bool, error) {
+	w.asked, w.after = w.asked+1, after
+	return w.listed, false, w.flows
 }
 
 func (w *world) OpenOrders(context.Context, int) ([]account.Order, bool, error) {
