@@ -58,7 +58,7 @@ func (a *asking) serve(t *testing.T, advisor strategy.Advisor) {
 	now := func() time.Time { return a.now }
 	var err error
 	a.svc, err = signaler.New(signaler.DefaultConfig(), signaler.Deps{
-		Snapshots: a.store, Strategies: a.store, Signals: a.store, Quotes: fixedQuotes{now}, Advisor: advisor, Now: now,
+		Snapshots: a.store, Strategies: a.store, Signals: a.store, Controls: a.store, Quotes: fixedQuotes{now}, Advisor: advisor, Now: now,
 		Fault: func(context.Context, string, error) { a.faults++ },
 	})
 	must(t, err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
@@ -32,7 +33,7 @@ func TestBars(t *testing.T) {
 	}
 	source := &someBars{bars: map[string][]market.Bar{"SPY": bar(5), "TLT": bar(30)}, err: errors.New("TLT is behind")}
 	faults := 0
-	s, err := New(DefaultConfig(), Deps{Bars: source, Now: func() time.Time { return now }, Fault: func(_ context.Context, userID string, err error) {
+	s, err := New(DefaultConfig(), Deps{Controls: store.New(nil), Bars: source, Now: func() time.Time { return now }, Fault: func(_ context.Context, userID string, err error) {
 		if userID != "u" || !errors.Is(err, source.err) {
 			t.Errorf("fault of %s: %v", userID, err)
 		}
@@ -48,7 +49,7 @@ func TestBars(t *testing.T) {
 	if len(got) != 1 || len(got["SPY"]) != 1 || faults != 1 || !source.by.Equal(now) {
 		t.Errorf("%v, %d faults, by %s; want SPY's, and TLT's trouble told", got, faults, source.by)
 	}
-	if s, err = New(DefaultConfig(), Deps{Now: func() time.Time { return now }}); err != nil {
+	if s, err = New(DefaultConfig(), Deps{Controls: store.New(nil), Now: func() time.Time { return now }}); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.bars(t.Context(), "u", strategy.Needs{Symbols: []string{"SPY"}, Bars: market.FiveMinutes, Count: 3}); len(got) != 0 {
