@@ -144,7 +144,7 @@ func (f Flows) Unread(before time.Time) Flows {
 
 // WithoutRecent is f with the recent ones left where they are stored.
 func (f Flows) WithoutRecent() Flows {
-	f.Recent, f.Kept = nil, !f.At.IsZero()
+	f.Recent, f.Kept = nil, f.Kept || len(f.Recent) > 0
 	return f
 }
 
