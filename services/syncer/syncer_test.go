@@ -352,14 +352,14 @@ func TestFlows(t *testing.T) {
 	step("a trade", 1, syncer.Written, 1, "100", true)
 	w.equity = "1200"
 	step("a move of prices", 1, syncer.Written, 0, "100", true)
-	w.cash, w.flows = "55", &broker.Error{Kind: broker.Unavailable, Op: "flows"}
+	w.cash, w.flows = "55", &broker.Error{Kind: broker.Malformed, Op: "flows"}
 	deposit("b", "-50")
 	changed := w.stored(t).ChangedSeq
-	step("a withdrawal, and no answer", 1, syncer.Written, 2, "100", false)
+	step("a withdrawal, and no answer", 1, syncer.Written, 1, "100", false)
 	if s := w.stored(t); s.Incomplete || len(s.Flows.Recent) != 1 || s.ChangedSeq == changed || s.Account.Cash.Decimal.String() != "55" || w.faults == 0 {
 		t.Errorf("the account is stored all the same: %+v", s)
 	}
-	step("no answer again", 1, syncer.Unchanged, 1, "100", false)
+	step("no answer again, at a heartbeat", 1, syncer.Written, 1, "100", false)
 	w.flows = nil
 	step("an answer", 1, syncer.Written, 1, "50", true)
 	if s := w.stored(t); s.ChangedSeq != s.Seq || len(s.Flows.Recent) != 2 || !s.Flows.Recent[1].At.After(s.Flows.Recent[0].At) {
