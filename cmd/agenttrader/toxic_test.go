@@ -162,6 +162,10 @@ func (w *toxicWorld) Account(context.Context) (account.Reading, error) {
 
 func (w *toxicWorld) Positions(context.Context) ([]account.Position, error) { return nil, nil }
 
+func (w *toxicWorld) Flows(context.Context, time.Time) ([]account.Flow, bool, error) {
+	return nil, false, nil
+}
+
 func (w *toxicWorld) OpenOrders(context.Context, int) ([]account.Order, bool, error) {
 	return nil, false, nil
 }

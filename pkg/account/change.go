@@ -31,6 +31,9 @@ func (a Account) Restructured(b Account) bool {
 		!sameFlag(a.ShortingEnabled, b.ShortingEnabled)
 }
 
+// SameCash says whether cash does not differ.
+func (a Account) SameCash(b Account) bool { return sameDecimal(a.Cash, b.Cash) }
+
 // Digest is 16 bytes of SHA-256: equal digests, equal contents.
 type Digest [16]byte
 
@@ -47,7 +50,7 @@ func (s Snapshot) Hash() string {
 	a, detail := s.Account, s.Detail()
 	d := digest(a.ID, a.Status, a.Currency, text(a.Cash), text(a.Multiplier), text(a.Equity), text(a.BuyingPower),
 		flag(a.TradingBlocked), flag(a.AccountBlocked), flag(a.TransfersBlocked), flag(a.TradeSuspendedByUser), flag(a.ShortingEnabled),
-		string(detail[:]), flag(&s.Incomplete))
+		string(detail[:]), flag(&s.Incomplete), s.Flows.Total.String(), strconv.FormatBool(s.Flows.Gap.IsZero()))
 	return hex.EncodeToString(d[:])
 }
 

@@ -44,6 +44,13 @@ func (s Snapshot) Fields() map[string]any {
 		f["positions"], f["open_orders"] = list(s.Positions, Position.fields), list(s.OpenOrders, Order.fields)
 		f["detail_observed_at"] = timeOrNil(s.DetailAt)
 	}
+	f["flows_gap"] = timeOrNil(s.Flows.Gap)
+	if !s.Flows.Kept {
+		f["flows"], f["flows_observed_at"], f["flows_since"], f["net_flow"] = nil, timeOrNil(s.Flows.At), timeOrNil(s.Flows.Since), nil
+		if !s.Flows.At.IsZero() {
+			f["flows"], f["net_flow"] = list(s.Flows.Recent, Flow.fields), s.Flows.Total.String()
+		}
+	}
 	return f
 }
 
@@ -75,7 +82,7 @@ func FromFields(userID string, f map[string]any, version time.Time) (Snapshot, e
 			r.fail("tick", err)
 		}
 	}
-	s.Positions, s.OpenOrders = r.positions(), r.orders()
+	s.Positions, s.OpenOrders, s.Flows = r.positions(), r.orders(), r.flows()
 	_, positions := f["positions"].([]any)
 	_, orders := f["open_orders"].([]any)
 	if _, said := f["incomplete"].(bool); !said || !positions || !orders {
@@ -108,6 +115,10 @@ func (o Order) fields() map[string]any {
 		"time_in_force": o.TimeInForce, "status": o.Status, "qty": exact(o.Qty), "notional": exact(o.Notional),
 		"filled_qty": exact(o.FilledQty), "limit_price": exact(o.LimitPrice),
 	}
+}
+
+func (f Flow) fields() map[string]any {
+	return map[string]any{"id": f.ID, "at": f.At.UTC(), "seen_at": f.Seen.UTC(), "amount": exact(f.Amount)}
 }
 
 // fieldReader reads a document's fields and gathers what is wrong with them.
@@ -222,6 +233,20 @@ func (r *fieldReader) orders() (os []Order) {
 		r.errs = append(r.errs, in.errs...)
 	}
 	return os
+}
+
+func (r *fieldReader) flows() Flows {
+	fs := Flows{At: r.time("flows_observed_at"), Since: r.time("flows_since"), Gap: r.time("flows_gap"), Total: r.decimal(r.f, "net_flow").Decimal}
+	for _, m := range r.objects("flows") {
+		in := fieldReader{f: m}
+		f := Flow{ID: in.text("id"), At: in.time("at"), Seen: in.time("seen_at"), Amount: in.decimal(m, "amount")}
+		if f.ID == "" || f.At.IsZero() || f.Seen.IsZero() {
+			in.fail("flows", errors.New("a flow needs id, at and seen_at"))
+		}
+		fs.Recent = append(fs.Recent, f)
+		r.errs = append(r.errs, in.errs...)
+	}
+	return fs
 }
 
 // number is a figure as the predecessor's readers expect it; raw has it exactly.

@@ -29,6 +29,7 @@ type Snapshot struct {
 	DetailAt   time.Time // when positions and orders were read; they change with cash, or are re-read at a heartbeat
 	Incomplete bool      // positions or orders are missing, past the bound or out of date
 	Kept       Digest    // if set, it stands for positions and orders, which are not here: a write leaves the stored ones
+	Flows      Flows     // deposits and withdrawals
 
 	SlotMinutes int // meets each slot and bar's close of the user's enabled strategies; NoSlots if there are none; 0: not known
 
@@ -60,9 +61,9 @@ func (s Snapshot) Stale(now time.Time, limit time.Duration) bool {
 	return s.ObservedAt.IsZero() || age > limit || age < -time.Minute
 }
 
-// WithoutDetail is the snapshot with a digest in place of its positions and orders.
+// WithoutDetail is the snapshot with a digest in place of its positions and orders, and without the recent flows.
 func (s Snapshot) WithoutDetail() Snapshot {
-	s.Kept, s.Positions, s.OpenOrders = s.Detail(), nil, nil
+	s.Kept, s.Positions, s.OpenOrders, s.Flows = s.Detail(), nil, nil, s.Flows.WithoutRecent()
 	return s
 }
 
@@ -80,7 +81,7 @@ type Store interface {
 	Snapshot(ctx context.Context, userID string) (Snapshot, error)
 	// PutSnapshot writes s in place of the one with s.Version, or as the user's first if that is zero: ErrConflict
 	// if there is another by now. The first is written only in a transaction that sees the user active: user.ErrGone.
-	// With s.Kept the stored positions and orders stay; a first one must have them.
+	// With s.Kept the stored positions and orders stay, with s.Flows.Kept the recent flows; a first one must have them.
 	// It returns the new version; zero where that is not known (a first one).
 	PutSnapshot(ctx context.Context, s Snapshot) (version time.Time, err error)
 }

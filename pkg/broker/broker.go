@@ -35,6 +35,10 @@ type Session interface {
 	Positions(ctx context.Context) ([]account.Position, error)
 	// OpenOrders reads at most limit open orders, newest first; more says that there are others.
 	OpenOrders(ctx context.Context, limit int) (orders []account.Order, more bool, err error)
+	// Flows reads at most account.MaxFlows of what came into the account from outside or left it, money and securities,
+	// booked after a time or on its day, newest first; more says that there may be others. Trades, dividends, interest and fees are none. What
+	// was canceled is there with an amount of 0, what is pending is not there yet.
+	Flows(ctx context.Context, after time.Time) (flows []account.Flow, more bool, err error)
 }
 
 // Kind is what sort of trouble an Error is.
@@ -54,7 +58,7 @@ const (
 // Error is a broker call that failed. It never holds a key.
 type Error struct {
 	Kind    Kind
-	Op      string    // "account", "positions", "orders", "quotes", "bars", "calendar", "clock"
+	Op      string    // "account", "positions", "orders", "flows", "quotes", "bars", "calendar", "clock"
 	Status  int       // HTTP status; 0 if there was no answer
 	Code    int       // the error body's code; 0 if none
 	Message string    // the broker's own words, bounded

@@ -40,7 +40,6 @@ type Case struct {
 	Platform       risk.Control
 	MaxSnapshotAge time.Duration
 	Buffer         decimal.Decimal
-	Flows          risk.Flows
 	Open           *Hours        // nil: nobody knows
 	Life           time.Duration // of a signal
 	Keep           time.Duration // of the record; 0: none is made
@@ -97,7 +96,7 @@ func (c *Case) Input(snap account.Snapshot, state *risk.State) strategy.Input {
 func (c *Case) Decide(snap account.Snapshot, state *risk.State) risk.Run {
 	out := risk.Run{
 		Batch:    c.Batch(),
-		Input:    risk.Input{Symbols: c.Strategy.Needs().Symbols, Quotes: c.Quotes, MaxSnapshotAge: c.MaxSnapshotAge, Buffer: c.Buffer, Flows: c.Flows},
+		Input:    risk.Input{Symbols: c.Strategy.Needs().Symbols, Quotes: c.Quotes, MaxSnapshotAge: c.MaxSnapshotAge, Buffer: c.Buffer},
 		Platform: c.Platform, Limits: c.Definition.Limits, Life: c.Life, Shadow: c.Definition.Mode == strategy.Shadow, RawModelOutput: c.RawModelOutput,
 	}
 	if c.Open != nil {

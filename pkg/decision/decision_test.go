@@ -111,7 +111,7 @@ func anyCase(t *rapid.T, kind string) (*decision.Case, risk.View) {
 		Cause:    strategy.Cause{Text: rapid.SampledFrom([]string{"bar:1Day:20261124T2100Z", "schedule:20261124T2100Z", "changed_seq:7", "demand:x"}).Draw(t, "cause"), Tick: tick.Of(closing)},
 		Symbol:   rapid.SampledFrom([]string{"", "", "SPY"}).Draw(t, "only"),
 		Platform: control(t), MaxSnapshotAge: 5 * time.Minute, Buffer: decimal.New(rapid.Int64Range(0, 99).Draw(t, "buffer"), -2),
-		Flows: rapid.SampledFrom([]risk.Flows{{}, risk.NoFlows()}).Draw(t, "flows"), Life: 15 * time.Minute, Keep: time.Hour,
+		Life: 15 * time.Minute, Keep: time.Hour,
 	}
 	if rapid.Bool().Draw(t, "hours") {
 		regular, extended := rapid.Bool().Draw(t, "regular"), rapid.Bool().Draw(t, "extended")
@@ -146,6 +146,10 @@ func anyCase(t *rapid.T, kind string) (*decision.Case, risk.View) {
 			ID: "a", Status: rapid.SampledFrom([]string{"ACTIVE", "ACTIVE", "ACTIVE", "ONBOARDING", ""}).Draw(t, "status"), Currency: "USD", Equity: maybe.Draw(t, "equity"), LastEquity: maybe.Draw(t, "last"), Cash: maybe.Draw(t, "cash"), BuyingPower: maybe.Draw(t, "power"),
 			TradingBlocked: flag.Draw(t, "trading"), AccountBlocked: flag.Draw(t, "account"), TradeSuspendedByUser: flag.Draw(t, "suspended"),
 		},
+	}
+	if rapid.Bool().Draw(t, "flows") {
+		snap.Flows = account.Flows{Total: price.Draw(t, "flow"), Since: closing.Add(-time.Hour), At: closing}
+		snap.Flows.Recent = []account.Flow{{ID: "f", At: closing.Add(-time.Minute), Seen: closing, Amount: decimal.NewNullDecimal(snap.Flows.Total)}}
 	}
 	for _, s := range rapid.SliceOfNDistinct(symbol, 0, 3, rapid.ID).Draw(t, "held") {
 		snap.Positions = append(snap.Positions, account.Position{Symbol: s, Qty: decimal.New(rapid.Int64Range(-10, 1000).Draw(t, "qty"), -1), MarketValue: maybe.Draw(t, "value"), CurrentPrice: maybe.Draw(t, "current"), AvgEntryPrice: maybe.Draw(t, "entry")})

@@ -50,7 +50,6 @@ type Record struct {
 	User     Control               `json:"user"`
 	MaxAge   string                `json:"max_snapshot_age"` // like 5m0s
 	Buffer   decimal.Decimal       `json:"buffer_share"`
-	Flows    Flows                 `json:"flows"`
 	Hours    map[market.Hours]Said `json:"hours,omitempty"` // that were asked for
 	Life     string                `json:"signal_life"`
 	Cut      []string              `json:"cut,omitempty"` // what was left out, since it was too long
@@ -93,6 +92,7 @@ type (
 		Account    Account    `json:"account"`
 		Positions  []Position `json:"positions,omitempty"`
 		Orders     []Order    `json:"open_orders,omitempty"`
+		Flows      Flows      `json:"flows,omitzero"`
 	}
 	// Account is an account.Account.
 	Account struct {
@@ -180,10 +180,20 @@ type (
 		Author string            `json:"author,omitempty"`
 		At     time.Time         `json:"set_at,omitzero"`
 	}
-	// Flows is risk.Flows.
+	// Flows is an account.Flows.
 	Flows struct {
-		SinceClose decimal.NullDecimal `json:"since_close,omitzero"`
-		SinceMark  decimal.NullDecimal `json:"since_mark,omitzero"`
+		Recent []Flow          `json:"recent,omitempty"`
+		Total  decimal.Decimal `json:"total"`
+		Since  time.Time       `json:"since,omitzero"`
+		At     time.Time       `json:"at,omitzero"`
+		Gap    time.Time       `json:"gap,omitzero"`
+	}
+	// Flow is an account.Flow.
+	Flow struct {
+		ID     string              `json:"id"`
+		At     time.Time           `json:"at"`
+		Seen   time.Time           `json:"seen_at"`
+		Amount decimal.NullDecimal `json:"amount,omitzero"`
 	}
 	// Intent is a strategy.Intent.
 	Intent struct {
@@ -237,10 +247,11 @@ func newRecord(c *Case, v risk.View, state map[string]any, run risk.Run, plan ri
 		Snapshot: Snapshot{
 			Seq: s.Seq, ChangedSeq: s.ChangedSeq, Tick: s.Tick, ObservedAt: s.ObservedAt, DetailAt: s.DetailAt, Incomplete: s.Incomplete, Account: Account(s.Account),
 			Positions: each(s.Positions, func(p account.Position) Position { return Position(p) }), Orders: each(s.OpenOrders, func(o account.Order) Order { return Order(o) }),
+			Flows: Flows{each(s.Flows.Recent, func(f account.Flow) Flow { return Flow(f) }), s.Flows.Total, s.Flows.Since, s.Flows.At, s.Flows.Gap},
 		},
 		State: own(state, d.ID), Ended: each(v.Ended, func(c risk.Closing) Closing { return Closing(c) }),
 		Quotes: Quotes{}, Bars: map[string]Bar{}, Answer: (*Answer)(c.Answer), Raw: c.RawModelOutput,
-		Platform: controlOf(c.Platform), User: controlOf(v.Control), MaxAge: c.MaxSnapshotAge.String(), Buffer: c.Buffer, Flows: Flows(c.Flows), Life: c.Life.String(),
+		Platform: controlOf(c.Platform), User: controlOf(v.Control), MaxAge: c.MaxSnapshotAge.String(), Buffer: c.Buffer, Life: c.Life.String(),
 		Outcome: outcomeOf(run, plan),
 	}
 	for symbol, q := range c.Quotes {

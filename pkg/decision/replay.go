@@ -52,7 +52,7 @@ func (r *Record) rebuild() (*Case, risk.View, error) {
 	c := &Case{
 		Definition: d, Strategy: s, Cause: strategy.Cause(r.Cause), Now: r.Now, Symbol: r.Symbol, Quotes: map[string]market.Quote{}, Bars: map[string][]market.Bar{},
 		Answer: (*strategy.Answer)(r.Answer), RawModelOutput: r.Raw, Platform: r.Platform.control(), MaxSnapshotAge: maxAge, Buffer: r.Buffer,
-		Flows: risk.Flows(r.Flows), Life: life,
+		Life: life,
 		Open: NewHours(func(h market.Hours) (open, known bool) {
 			said, ok := r.Hours[h]
 			return said.Open || !ok, said.Known
@@ -72,6 +72,10 @@ func (r *Record) rebuild() (*Case, risk.View, error) {
 			UserID: r.UserID, Seq: from.Seq, ChangedSeq: from.ChangedSeq, Tick: from.Tick, ObservedAt: from.ObservedAt, DetailAt: from.DetailAt, Incomplete: from.Incomplete,
 			Account:   account.Account(from.Account),
 			Positions: each(from.Positions, func(p Position) account.Position { return account.Position(p) }), OpenOrders: each(from.Orders, func(o Order) account.Order { return account.Order(o) }),
+			Flows: account.Flows{
+				Recent: each(from.Flows.Recent, func(f Flow) account.Flow { return account.Flow(f) }), Total: from.Flows.Total,
+				Since: from.Flows.Since, At: from.Flows.At, Gap: from.Flows.Gap,
+			},
 		},
 		State: state, Control: r.User.control(), Ended: each(r.Ended, func(c Closing) risk.Closing { return risk.Closing(c) }),
 	}

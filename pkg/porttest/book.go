@@ -31,7 +31,7 @@ func Run(s account.Snapshot, strategyID, cause string, at tick.Tick, intents ...
 		Batch: signal.Batch{
 			UserID: s.UserID, StrategyID: strategyID, ChangedSeq: s.ChangedSeq, Cause: cause, CauseTick: at, Now: s.ObservedAt,
 		},
-		Input: risk.Input{MaxSnapshotAge: 5 * time.Minute, Flows: risk.NoFlows()}, Life: 15 * time.Minute, Intents: intents,
+		Input: risk.Input{MaxSnapshotAge: 5 * time.Minute}, Life: 15 * time.Minute, Intents: intents,
 	}
 }
 
@@ -128,6 +128,31 @@ func bookOutdated(t *testing.T, s Stores, signals func(string) []map[string]any)
 	}
 	if got := signals("u"); len(got) != 0 {
 		t.Errorf("signals = %v, want none", got)
+	}
+}
+
+// Watch shows what is stored, and writes the state or leaves it.
+func bookWatch(t *testing.T, s Stores, signals func(string) []map[string]any) {
+	must(t, s.Watch(t.Context(), "u", func(risk.View) bool { t.Error("a user without a snapshot is watched"); return true }))
+	snap := withSnapshot(t, s)
+	place(t, s, 1, Run(snap, "st", "c1", 10, Buy("SPY", "10")))
+	must(t, s.SetLimits(t.Context(), "u", risk.ParseLimits(map[string]any{"max_drawdown_share": 0.5})))
+	for _, write := range []bool{false, true} {
+		must(t, s.Watch(t.Context(), "u", func(v risk.View) bool {
+			if v.Snapshot.Seq != snap.Seq || len(v.State.Reservations) != 1 || !v.Control.Limits.Figures[risk.MaxDrawdown].Valid {
+				t.Errorf("the view = %+v", v)
+			}
+			v.State.Breaches = []risk.Breach{{Code: risk.DrawdownExceeded, At: noon}}
+			return write
+		}))
+		state, err := s.RiskState(t.Context(), "u")
+		must(t, err)
+		if (len(state.Breaches) == 1) != write || len(state.Reservations) != 1 {
+			t.Errorf("written %t: state = %+v", write, state)
+		}
+	}
+	if got := signals("u"); len(got) != 1 || got[0]["status"] != "pending" {
+		t.Errorf("signals = %v", got)
 	}
 }
 

@@ -48,7 +48,7 @@ func Store(t *testing.T, open func(t *testing.T) (s Stores, signals func(uid str
 		"users in pages": storeUsers, "one user": storeUser, "strategies": storeStrategies, "snapshot": storeSnapshot, "kept": storeKept,
 		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "key versions": storeKeys, "health": storeHealth, "health race": storeHealthRace, "ledger": storeLedger, "ledger race": storeLedgerRace,
 		"signals once": bookOnce, "signals supersede": bookSupersede, "signals outdated": bookOutdated, "signals race": bookRace,
-		"signals of all buying power": bookAllPower, "word": bookWord, "expiry": bookExpiry, "controls": storeControls,
+		"signals of all buying power": bookAllPower, "word": bookWord, "watch": bookWatch, "expiry": bookExpiry, "controls": storeControls,
 		"questions": storeQuestions, "questions race": storeQuestionRace,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -130,6 +130,7 @@ func Snapshot(uid string, seq int64, at time.Time) account.Snapshot {
 		},
 		Positions:  []account.Position{{Symbol: "SPY", Qty: decimal.RequireFromString("1.5"), MarketValue: usd("750.01")}},
 		OpenOrders: []account.Order{{ID: "o1", Symbol: "AAPL", Side: "buy", Type: "limit", Status: "new", Qty: usd("1")}},
+		Flows:      account.Flows{At: at, Since: noon.Add(-time.Hour), Total: decimal.RequireFromString("5.5"), Recent: []account.Flow{{ID: "f", At: noon.Add(-time.Minute), Seen: noon, Amount: usd("5.5")}}},
 		DetailAt:   at, Tick: tick.Of(at), Seq: seq, ChangedSeq: seq, ObservedAt: at,
 		KeyVersion: "1", KeyPath: "projects/p/secrets/alpaca-keys-" + uid, ContentHash: "h", TraceParent: "00-x",
 	}
@@ -181,12 +182,15 @@ func storeKept(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	must(t, err)
 	next := Snapshot("u", 2, noon.Add(time.Minute))
 	next.Positions, next.OpenOrders, next.DetailAt = nil, nil, stored.DetailAt
-	next.Version, next.Kept = stored.Version, stored.Detail()
+	next.Version, next.Kept, next.Flows = stored.Version, stored.Detail(), stored.Flows.Unread(noon)
 	put(t, s, next)
 	got, err := s.Snapshot(t.Context(), "u")
 	must(t, err)
 	if got.Seq != 2 || got.Incomplete || !got.DetailAt.Equal(noon) || len(got.Positions) != 1 || len(got.OpenOrders) != 1 || got.Detail() != stored.Detail() || got.Detail() != next.Detail() {
 		t.Errorf("after a write that keeps positions and orders: %+v", got)
+	}
+	if f := got.Flows; len(f.Recent) != 1 || !f.Gap.Equal(noon) || !f.At.Equal(noon) || f.Total.String() != "5.5" || got.Flows.Changed(next.Flows) {
+		t.Errorf("flows after a write that keeps them: %+v", f)
 	}
 	got.Positions[0].Qty = decimal.NewFromInt(7)
 	if got.Detail() == stored.Detail() {

@@ -84,7 +84,7 @@ func (q *question) settled() {
 	blocked := blocks(a)
 	q.fact("account", AccountBlocked, blocked != "", false, "by", blocked)
 	q.hours()
-	q.losses(a)
+	q.losses()
 	q.reducing(state, by)
 	invalid := invalidNames(q.in.Levels)
 	q.fact("limits", LimitInvalid, invalid != "", true, "field", invalid)
@@ -216,13 +216,13 @@ func (q *question) hours() {
 	q.add(c)
 }
 
-func (q *question) losses(a account.Account) {
-	if loss, base, ok := dailyLoss(a, q.in.Flows); ok {
+func (q *question) losses() {
+	if loss, base, ok := dailyLoss(q.in.Snapshot); ok {
 		q.loss(MaxDailyLoss, DailyLossExceeded, loss, base)
 	} else {
 		q.missing(MaxDailyLoss.String(), q.limits[MaxDailyLoss], DailyLossUnavailable, "equity,last_equity,flows")
 	}
-	if loss, base, ok := q.in.State.drawdown(a, q.in.Flows); ok {
+	if loss, base, ok := q.in.State.drawdown(q.in.Snapshot); ok {
 		q.loss(MaxDrawdown, DrawdownExceeded, loss, base)
 	} else {
 		q.missing(MaxDrawdown.String(), q.limits[MaxDrawdown], DrawdownUnavailable, "equity,high_water_mark,flows")

@@ -23,7 +23,6 @@ type Input struct {
 	State          *State // turned to the day and marked
 	Levels         []Level
 	Quotes         map[string]market.Quote
-	Flows          Flows
 	Open           func(market.Hours) (open, known bool) // whether the exchanges are; nil: not known
 	MaxSnapshotAge time.Duration                         // a limit may only tighten it
 	Buffer         decimal.Decimal                       // share of buying power that is kept back; a limit may only raise it

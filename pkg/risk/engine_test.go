@@ -27,7 +27,7 @@ func flag(b bool) *bool { return &b }
 // fresh is a healthy account of $10,000: SPY long for 5,000, TLT short for 900.
 func fresh() account.Snapshot {
 	return account.Snapshot{
-		UserID: "u", ObservedAt: noon, DetailAt: noon, Seq: 1, ChangedSeq: 1,
+		UserID: "u", ObservedAt: noon, DetailAt: noon, Seq: 1, ChangedSeq: 1, Flows: account.Flows{At: noon, Since: noon.Add(-24 * time.Hour)},
 		Account: account.Account{
 			Status: "ACTIVE", Equity: usd("10000"), LastEquity: usd("10000"), BuyingPower: usd("1000"),
 			TradingBlocked: flag(false), AccountBlocked: flag(false),
@@ -46,7 +46,7 @@ func input(limits map[string]any) risk.Input {
 		panic(err)
 	}
 	return risk.Input{
-		Now: noon, StrategyID: "st", Snapshot: fresh(), State: state, Flows: risk.NoFlows(), MaxSnapshotAge: 5 * time.Minute,
+		Now: noon, StrategyID: "st", Snapshot: fresh(), State: state, MaxSnapshotAge: 5 * time.Minute,
 		Levels: risk.Levels(risk.Control{Limits: risk.ParseLimits(limits)}, risk.Control{}, "st", nil),
 	}
 }
@@ -116,7 +116,15 @@ func TestEachCheck(t *testing.T) {
 		{limits{"max_daily_loss_share": 0.1}, broker(func(a *acct) { a.Equity = usd("9000") }), "1", "", ""},
 		{limits{"max_daily_loss_share": 0.1}, broker(func(a *acct) { a.Equity = usd("8999.99") }), "1", risk.DailyLossExceeded, ""},
 		{limits{"max_daily_loss_share": 0.1}, broker(func(a *acct) { a.LastEquity = decimal.NullDecimal{} }), "1", risk.DailyLossUnavailable, ""},
-		{limits{"max_daily_loss_share": 0.1}, func(in *risk.Input) { in.Flows.SinceClose.Valid = false }, "1", risk.DailyLossUnavailable, ""},
+		{limits{"max_daily_loss_share": 0.1}, func(in *risk.Input) { in.Snapshot.Flows.Gap = noon }, "1", risk.DailyLossUnavailable, ""},
+		{limits{"max_daily_loss_share": 0.1}, func(in *risk.Input) { in.Snapshot.Flows = account.Flows{} }, "1", risk.DailyLossUnavailable, ""},
+		{limits{"max_daily_loss_share": 0.1}, func(in *risk.Input) { in.Snapshot.Flows.At = noon.Add(-73 * time.Hour) }, "1", risk.DailyLossUnavailable, ""},
+		{limits{"max_daily_loss_share": 0.1}, func(in *risk.Input) { in.Snapshot.Flows.Recent = []account.Flow{{At: noon, Seen: noon}} }, "1", risk.DailyLossUnavailable, ""},
+		{limits{"max_drawdown_share": 0.1}, func(in *risk.Input) { in.Snapshot.Flows.Gap = noon }, "1", risk.DrawdownUnavailable, ""},
+		{limits{"max_drawdown_share": 0.1}, func(in *risk.Input) { in.Snapshot.Flows = account.Flows{} }, "1", risk.DrawdownUnavailable, ""},
+		{limits{"max_drawdown_share": 0.1}, func(in *risk.Input) { in.Snapshot.Flows.Since = noon }, "1", risk.DrawdownUnavailable, ""},
+		{limits{"max_drawdown_share": 0.1}, func(in *risk.Input) { in.Snapshot.Flows.Recent = []account.Flow{{At: noon, Seen: noon}} }, "1", risk.DrawdownUnavailable, ""},
+		{nil, func(in *risk.Input) { in.Snapshot.Flows = account.Flows{} }, "1", "", ""},
 		{limits{"max_drawdown_share": "0.2"}, broker(func(a *acct) { a.Equity = usd("8000") }), "1", "", ""},
 		{limits{"max_drawdown_share": "0.2"}, broker(func(a *acct) { a.Equity = usd("7999.99") }), "1", risk.DrawdownExceeded, ""},
 		{limits{"max_drawdown_share": "0.2"}, broker(func(a *acct) { a.Equity = decimal.NullDecimal{} }), "1", risk.DrawdownUnavailable, ""},

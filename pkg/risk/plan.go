@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -71,6 +72,9 @@ type Book interface {
 	// Settle takes the owner's word that a signal's document has, whatever its client wrote. It may come twice, late, in
 	// any order, and for any document; without a word, or without a reservation, it does nothing.
 	Settle(ctx context.Context, userID, signalID string) error
+	// Watch shows mark a view of the user, in a transaction, and writes the state if it says so. The view's state is as it
+	// is stored, its snapshot the newest. mark must be pure: it may be called again. Without a snapshot it is not called.
+	Watch(ctx context.Context, userID string, mark func(View) bool) error
 }
 
 // Refresh brings a state up to a time and to the newest snapshot: words is what the documents of Doubtful say.
@@ -115,8 +119,8 @@ func (r Run) Plan(v View) Plan {
 	in.Levels = Levels(r.Platform, v.Control, r.Batch.StrategyID, r.Limits)
 	p := Plan{Closed: v.Ended}
 	mark := v.State.Mark
-	v.State.MarkEquity(v.Snapshot, in.Flows)
-	watched := v.State.Watch(v.Snapshot, in.Flows, in.Levels, in.Now)
+	v.State.MarkEquity(v.Snapshot)
+	watched := v.State.Watch(v.Snapshot, in.Levels, in.Now)
 	before := v.State.Strategies[r.Batch.StrategyID].State
 	v.State.Ran(r.Batch, r.Keep)
 	if r.Denial != nil {
@@ -126,6 +130,24 @@ func (r Run) Plan(v View) Plan {
 	}
 	p.Write = len(p.Signals) > 0 || len(p.Closed) > 0 || v.Changed || watched || markMoved(mark, v.State.Mark) || (r.Keep != nil && !maps.Equal(before, r.Keep))
 	return p
+}
+
+// Lookout watches a user's losses where no strategy may want anything.
+type Lookout struct {
+	Now        time.Time
+	Platform   Control
+	Strategies map[string]map[string]any // the limits of the documents of all that are enabled, by id
+}
+
+// Mark brings high-water mark and breaches up to the view, as each Plan does, and says whether that is worth a write. It is for
+// Book.Watch.
+func (l Lookout) Mark(v View) (changed bool) {
+	mark := v.State.Mark
+	v.State.MarkEquity(v.Snapshot)
+	for _, id := range slices.Sorted(maps.Keys(l.Strategies)) {
+		changed = v.State.Watch(v.Snapshot, Levels(l.Platform, v.Control, id, l.Strategies[id]), l.Now) || changed
+	}
+	return changed || markMoved(mark, v.State.Mark)
 }
 
 func (r Run) judge(v View, in Input, p *Plan) {
@@ -188,9 +210,9 @@ func (r Run) deny(v View, symbol string, d *strategy.Denial) signal.Signal {
 	return sig
 }
 
-// markMoved: a tenth of a percent is worth a write of its own.
+// markMoved: a tenth of a percent is worth a write of its own, and so is a deposit or a withdrawal.
 func markMoved(a, b Mark) bool {
-	if a.Equity.Valid != b.Equity.Valid {
+	if a.Equity.Valid != b.Equity.Valid || !a.Flow.Equal(b.Flow) {
 		return true
 	}
 	return b.Equity.Decimal.Sub(a.Equity.Decimal).Abs().Mul(decimal.NewFromInt(1000)).GreaterThan(a.Equity.Decimal)

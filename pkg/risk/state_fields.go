@@ -26,6 +26,7 @@ func (s *State) Fields() map[string]any {
 	if s.Mark.Equity.Valid {
 		put(f, "high_water_mark", s.Mark.Equity.Decimal)
 		put(f, "high_water_at", s.Mark.At)
+		put(f, "high_water_flow", s.Mark.Flow)
 	}
 	reservations := make([]any, len(s.Reservations))
 	for i, r := range s.Reservations {
@@ -105,7 +106,7 @@ func ParseState(f map[string]any) (*State, error) {
 	r := &reader{}
 	s := &State{
 		Day:  Day{Start: get[time.Time](r, f, "day_start"), End: get[time.Time](r, f, "day_end"), Notional: r.decimal(f, "day_notional").Decimal, Orders: get[int64](r, f, "day_orders")},
-		Mark: Mark{Equity: r.decimal(f, "high_water_mark"), At: get[time.Time](r, f, "high_water_at")},
+		Mark: Mark{Equity: r.decimal(f, "high_water_mark"), At: get[time.Time](r, f, "high_water_at"), Flow: r.decimal(f, "high_water_flow").Decimal},
 	}
 	for _, m := range r.maps(f, "reservations") {
 		s.Reservations = append(s.Reservations, signal.Reservation{

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
@@ -184,16 +183,12 @@ func TestFlows(t *testing.T) {
 			snap.Account.LastEquity = snap.Account.Equity // the day's loss is the next test's
 		}
 		equity("100", 0)
-		s.MarkEquity(snap, risk.NoFlows())
-		pending := decimal.Decimal{} // since the mark
+		s.MarkEquity(snap)
 		for i, step := range c.steps {
 			equity(step.equity, i+1)
-			pending = pending.Add(dec(step.flow))
-			f := risk.Flows{SinceClose: usd("0"), SinceMark: decimal.NewNullDecimal(pending)}
-			if s.MarkEquity(snap, f) {
-				pending = decimal.Decimal{}
-			}
-			s.Watch(snap, f, levels, snap.ObservedAt)
+			snap.Flows.Total = snap.Flows.Total.Add(dec(step.flow))
+			s.MarkEquity(snap)
+			s.Watch(snap, levels, snap.ObservedAt)
 		}
 		lost := s.Mark.Equity.Decimal.Sub(snap.Account.Equity.Decimal).DivRound(s.Mark.Equity.Decimal, 4)
 		if !lost.Equal(dec(c.lost)) || (len(s.Breaches) > 0) != c.trips {
@@ -211,11 +206,89 @@ func TestFlows(t *testing.T) {
 		snap := fresh()
 		snap.Account.LastEquity, snap.Account.Equity = usd(c.last), usd(c.equity)
 		s := &risk.State{}
-		s.Watch(snap, risk.Flows{SinceClose: usd(c.flow)}, levels, noon)
+		snap.Flows.Recent = []account.Flow{
+			{ID: "before", At: time.Date(2026, 11, 23, 21, 0, 0, 0, time.UTC), Amount: usd("-1000000")}, // the close itself
+			{ID: "since", At: time.Date(2026, 11, 23, 21, 0, 1, 0, time.UTC), Amount: usd(c.flow)},
+		}
+		s.Watch(snap, levels, noon)
 		if (len(s.Breaches) > 0) != c.trips {
 			t.Errorf("%s: %+v, want a breach: %t", name, s.Breaches, c.trips)
 		}
 	}
+}
+
+// What is left where all was withdrawn, or where all was lost and more was paid in.
+func TestNothingIsLeft(t *testing.T) {
+	levels := risk.Levels(risk.Control{}, risk.Control{Limits: risk.ParseLimits(map[string]any{"max_drawdown_share": "0.21"})}, "st", nil)
+	for name, c := range map[string]struct {
+		equity, flow string
+		trips        bool
+	}{
+		"all is withdrawn": {"0", "-10000", false}, "all but a fifth is lost, and the rest withdrawn": {"0", "-8000", false}, "a half is lost, and the rest withdrawn": {"0", "-5000", true},
+		"all is lost": {"0", "0", true}, "all is lost and paid in again": {"10000", "10000", true}, "more is lost than there was": {"900", "1000", true},
+	} {
+		s, snap := &risk.State{}, fresh()
+		s.MarkEquity(snap)
+		snap.Account.Equity, snap.Account.LastEquity, snap.ObservedAt, snap.Flows.Total = usd(c.equity), usd(c.equity), at(1), dec(c.flow)
+		s.MarkEquity(snap)
+		s.Watch(snap, levels, at(1))
+		if (len(s.Breaches) > 0) != c.trips {
+			t.Errorf("%s: %+v, want a breach: %t", name, s.Breaches, c.trips)
+		}
+	}
+}
+
+// Where flows are not known, nothing is tripped, and nothing forgotten; where they are counted anew, the mark begins anew.
+func TestFlowsUnknown(t *testing.T) {
+	levels := risk.Levels(risk.Control{}, risk.Control{Limits: risk.ParseLimits(map[string]any{"max_daily_loss_share": "0.1", "max_drawdown_share": "0.1"})}, "st", nil)
+	s, snap := &risk.State{}, fresh()
+	look := func(minute float64, equity string, change func(*account.Flows)) {
+		t.Helper()
+		snap.Account.Equity, snap.ObservedAt = usd(equity), at(minute)
+		change(&snap.Flows)
+		s.MarkEquity(snap)
+		s.Watch(snap, levels, snap.ObservedAt)
+	}
+	want := func(name, mark string, breaches int) {
+		t.Helper()
+		if s.Mark.Equity.Valid != (mark != "") || (mark != "" && !s.Mark.Equity.Decimal.Equal(dec(mark))) || len(s.Breaches) != breaches {
+			t.Errorf("%s: mark %+v, breaches %+v; want %s, %d", name, s.Mark, s.Breaches, mark, breaches)
+		}
+	}
+	look(0, "10000", func(f *account.Flows) { f.Gap = at(-1) })
+	want("at first", "", 0)
+	look(1, "10000", func(f *account.Flows) { f.Gap = time.Time{} })
+	want("then they are known", "10000", 0)
+	look(2, "1000", func(f *account.Flows) { f.Gap = at(1) })
+	want("a loss or a withdrawal", "10000", 0)
+	look(3, "1000", func(f *account.Flows) {
+		f.Gap, f.Total, f.Recent = time.Time{}, dec("-9000"), []account.Flow{{ID: "w", At: at(1), Seen: at(3), Amount: usd("-9000")}}
+	})
+	want("it was a withdrawal", "1000", 0)
+	look(4, "11000", func(f *account.Flows) {
+		f.Total, f.Recent = dec("1000"), append(f.Recent, account.Flow{ID: "d", At: at(4), Seen: at(4), Amount: usd("10000")})
+	})
+	look(5, "10500", func(*account.Flows) {})
+	want("a deposit of ten times as much, and a small loss", "11000", 0)
+	look(6, "12500", func(*account.Flows) {}) // money came, and is not listed yet: taken for a gain
+	look(7, "12500", func(f *account.Flows) {
+		f.Total, f.Recent = dec("3000"), append(f.Recent, account.Flow{ID: "late", At: at(5.5), Seen: at(7), Amount: usd("2000")})
+	})
+	want("a deposit that was booked late", "12500", 0)
+	look(8, "12500", func(f *account.Flows) {
+		f.Recent = append(f.Recent, account.Flow{ID: "shares", At: at(8), Seen: at(8)})
+	})
+	levels[1].Trading = risk.Trading{State: risk.Active, At: at(7.5)}
+	look(9, "9000", func(*account.Flows) {})
+	want("shares of unknown value, and an older word", "12500", 0)
+	levels[1].Trading.At = at(9.5)
+	look(10, "9000", func(*account.Flows) {})
+	want("a person's word", "9000", 0)
+	look(11, "9100", func(f *account.Flows) { f.Since, f.Total = at(11), dec("0") })
+	want("counted anew", "9100", 0)
+	snap.Flows.Recent = nil
+	look(12, "8000", func(*account.Flows) {})
+	want("a loss", "9100", 2)
 }
 
 // A breach moves down by itself and up by a person's word alone: Active, of the same level, later, and not from the future.
@@ -245,11 +318,11 @@ func TestBreach(t *testing.T) {
 		if levels[1].Limits = limits; c.own {
 			levels[1].Limits, levels[2].Limits = risk.Limits{}, limits
 		}
-		if !s.Watch(snap, risk.NoFlows(), levels, noon) || len(s.Breaches) != 1 || s.Watch(snap, risk.NoFlows(), levels, at(0.5)) {
+		if !s.Watch(snap, levels, noon) || len(s.Breaches) != 1 || s.Watch(snap, levels, at(0.5)) {
 			t.Errorf("%s: breaches %+v, want one, once", name, s.Breaches)
 		}
 		s.Mark.Equity = usd("10000") // what was lost is made up for: the breach stays
-		s.Watch(snap, risk.NoFlows(), levels, at(10))
+		s.Watch(snap, levels, at(10))
 		if (len(s.Breaches) == 0) != c.lifted {
 			t.Errorf("%s: breaches %+v, want it lifted: %t", name, s.Breaches, c.lifted)
 		}
@@ -257,10 +330,10 @@ func TestBreach(t *testing.T) {
 	// After a drawdown was lifted the mark begins anew: the same loss does not trip again.
 	s := &risk.State{Mark: risk.Mark{Equity: usd("12000"), At: at(-60)}}
 	levels := risk.Levels(risk.Control{}, risk.Control{Limits: limits}, "st", nil)
-	s.Watch(snap, risk.NoFlows(), levels, noon)
+	s.Watch(snap, levels, noon)
 	levels[1].Trading = word(risk.Active, 5)
-	s.Watch(snap, risk.NoFlows(), levels, at(6))
-	if s.Watch(snap, risk.NoFlows(), levels, at(7)); len(s.Breaches) != 0 || !s.Mark.Equity.Decimal.Equal(dec("10000")) {
+	s.Watch(snap, levels, at(6))
+	if s.Watch(snap, levels, at(7)); len(s.Breaches) != 0 || !s.Mark.Equity.Decimal.Equal(dec("10000")) {
 		t.Errorf("after the word: %+v, mark %s", s.Breaches, s.Mark.Equity.Decimal)
 	}
 }
@@ -269,7 +342,7 @@ func TestBreach(t *testing.T) {
 func TestStateRoundTrip(t *testing.T) {
 	s := reserved(t)
 	s.Settle("a", risk.Word{Status: signal.Executed, At: at(1)})
-	s.Mark = risk.Mark{Equity: usd("12.34567891"), At: noon}
+	s.Mark = risk.Mark{Equity: usd("12.34567891"), At: noon, Flow: dec("-7.5")}
 	s.Breaches = []risk.Breach{{Code: risk.DrawdownExceeded, At: noon, Value: dec("5"), Bound: dec("4.5")}, {Strategy: "st", Code: risk.DailyLossExceeded, At: noon}}
 	b := signal.Batch{StrategyID: "st", Cause: "c1", CauseTick: 7}
 	s.Ran(b, strategy.State{"in": "SPY"})

@@ -212,6 +212,34 @@ func (s *Store) Signal(ctx context.Context, userID, signalID string) (signal.Sig
 	}, nil
 }
 
+// Watch implements risk.Book.
+func (s *Store) Watch(ctx context.Context, userID string, mark func(risk.View) bool) error {
+	err := s.db.Transact(ctx, func(ctx context.Context, tx document.Tx) error {
+		d, err := tx.Get(ctx, SnapshotPath(userID))
+		if errors.Is(err, document.ErrNotFound) {
+			return nil // the user was removed
+		}
+		if err != nil {
+			return err
+		}
+		v := risk.View{}
+		if v.Snapshot, err = ParseSnapshot(userID, d); err != nil {
+			return err
+		}
+		if v.State, err = stateIn(ctx, tx, userID); err != nil {
+			return err
+		}
+		if v.Control, err = controlIn(ctx, tx, userControlPath(userID)); err != nil || !mark(v) {
+			return err
+		}
+		return setState(tx, userID, v.State)
+	})
+	if err != nil {
+		return fmt.Errorf("watch over user %s: %w", userID, err)
+	}
+	return nil
+}
+
 // PutStatus writes a signal's status, as its owner's client would.
 func (s *Store) PutStatus(ctx context.Context, userID, signalID string, status any) error {
 	_, err := s.db.Update(ctx, SignalPath(userID, signalID), document.Fields{"status": status}, time.Time{})

@@ -27,8 +27,8 @@ func (s *Store) PutSnapshot(ctx context.Context, snap account.Snapshot) (time.Ti
 	path, f := SnapshotPath(snap.UserID), snap.Fields()
 	f["updated_at"] = document.ServerTime
 	if snap.Version.IsZero() {
-		if snap.Kept != (account.Digest{}) {
-			return time.Time{}, fmt.Errorf("first snapshot of user %s: it has no positions and orders, and there are none to keep", snap.UserID)
+		if snap.Kept != (account.Digest{}) || snap.Flows.Kept {
+			return time.Time{}, fmt.Errorf("first snapshot of user %s: it has no positions and orders, or no flows, and there are none to keep", snap.UserID)
 		}
 		return time.Time{}, s.firstSnapshot(ctx, snap.UserID, path, present(f))
 	}

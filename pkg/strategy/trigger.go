@@ -88,6 +88,9 @@ func Between(old *account.Snapshot, now account.Snapshot) Event {
 // Any says whether any strategy at all can want this event; if not, none needs to be read.
 func (e Event) Any() bool { return e.changed != 0 || e.slot(e.finest, 0) != 0 }
 
+// Changed says whether the account changed materially.
+func (e Event) Changed() bool { return e.changed != 0 }
+
 // Cause is what makes a strategy with these triggers run, if anything does. A slot or a bar comes before a change of
 // the account, since it can't be replaced by a newer change; of several missed ones the newest counts, a bar before a slot
 // of the same tick.

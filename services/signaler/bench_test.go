@@ -121,3 +121,5 @@ func BenchmarkDecision(b *testing.B) {
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "decisions/s")
 }
+
+func (*held) Watch(context.Context, string, func(risk.View) bool) error { return nil }

@@ -1,6 +1,6 @@
 // Package signaler turns changes of account snapshots into trading signals.
 //
-//	snapshot ──▶ Handle: what was triggered (no read) ─▶ the user's strategies ─▶ quotes, bars, a model's answer ─▶ decide
+//	snapshot ──▶ Handle: what was triggered (no read) ─▶ the user's strategies ─▶ watch the losses ─▶ quotes, bars, a model's answer ─▶ decide
 //	strategy edited ──▶ Handle: run it               ─▶ judge and reserve in one transaction ──▶ users/{uid}/tradingSignals
 //	owner's word on a signal ──▶ Handle: settle what it reserved
 package signaler
@@ -113,6 +113,9 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 		return err
 	}
 	var errs []error
+	if triggered.Changed() && len(definitions) > 0 {
+		errs = append(errs, s.watch(ctx, userID, definitions))
+	}
 	for _, d := range definitions {
 		strat, err := s.made.of(d)
 		if err != nil {
@@ -124,6 +127,19 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// watch brings the user's high-water mark and breaches up to the account, whether or not a strategy wants anything.
+func (s *Service) watch(ctx context.Context, userID string, definitions []strategy.Definition) error {
+	platform, err := s.platform.Get(ctx)
+	if err != nil {
+		return err
+	}
+	l := risk.Lookout{Now: s.Now(), Platform: platform, Strategies: make(map[string]map[string]any, len(definitions))}
+	for _, d := range definitions {
+		l.Strategies[d.ID] = d.Limits
+	}
+	return s.Signals.Watch(ctx, userID, l.Mark)
 }
 
 // edited runs a strategy that its owner wrote, as it stands by now.

@@ -13,6 +13,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
@@ -244,5 +245,58 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A material change is looked at for losses, for three reads, whether or not a strategy wants anything; and only then.
+func TestWatch(t *testing.T) {
+	w := newWorld(t)
+	w.strategy(t, "r", map[string]any{"weights": map[string]any{"SPY": 0.5}, "drift_band": 0.9})
+	must(t, w.store.SetLimits(t.Context(), "u", risk.ParseLimits(map[string]any{"max_drawdown_share": 0.1, "max_daily_loss_share": 0.1})))
+	equity := func(usd string, f account.Flows) func(*account.Snapshot) {
+		return func(s *account.Snapshot) {
+			s.SlotMinutes, s.Raw["equity"], s.Raw["last_equity"], s.Flows = 720, usd, "1000", f
+		}
+	}
+	known := account.Flows{At: noon, Since: noon}
+	step := func(material bool, usd string, f account.Flows, breaches int, mark string) {
+		t.Helper()
+		n := len(w.events)
+		w.write(t, n+1, material, "1000", equity(usd, f))
+		before, _ := w.db.Counts()
+		w.deliver(t, n)
+		after, _ := w.db.Counts()
+		if reads := after - before; material && n > 1 && reads != 5 || !material && reads != 0 {
+			t.Errorf("%s: %d reads, want the strategy, the platform's word and three", usd, reads)
+		}
+		w.deliver(t, n)
+		state, err := w.store.RiskState(t.Context(), "u")
+		must(t, err)
+		if len(state.Breaches) != breaches || state.Mark.Equity.Valid != (mark != "") || (mark != "" && state.Mark.Equity.Decimal.String() != mark) {
+			t.Errorf("%s: %+v, want %d breaches, a mark of %s", usd, state, breaches, mark)
+		}
+	}
+	step(true, "1000", account.Flows{}, 0, "")
+	step(true, "1000", known, 0, "1000")
+	step(false, "800", known, 0, "1000")
+	step(true, "950", known, 0, "1000")
+	step(true, "1200", known, 0, "1200")
+	lost := known
+	lost.Gap = noon
+	step(true, "500", lost, 0, "1200")
+	step(true, "500", known, 2, "1200")
+	step(true, "1200", known, 2, "1200")
+	must(t, w.store.SetTrading(t.Context(), "u", "", risk.Trading{State: risk.Active, Reason: "r", Author: "a", At: w.now.Add(time.Second)}))
+	step(true, "1190", known, 0, "1190")
+	if got := w.signals(t); len(got) != 0 {
+		t.Errorf("signals = %v", got)
+	}
+	// Nobody's strategy runs: nobody needs a mark.
+	must(t, w.db.Delete(t.Context(), store.StrategyPath("u", "r"), time.Time{}))
+	n := len(w.events)
+	w.write(t, n+1, true, "1000", equity("100", known))
+	w.deliver(t, n)
+	if state, err := w.store.RiskState(t.Context(), "u"); err != nil || len(state.Breaches) != 0 {
+		t.Errorf("without a strategy: %+v, %v", state, err)
 	}
 }

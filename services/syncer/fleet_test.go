@@ -48,6 +48,10 @@ func (d drifting) Account(context.Context) (account.Reading, error) {
 
 func (drifting) Positions(context.Context) ([]account.Position, error) { return nil, nil }
 
+func (drifting) Flows(context.Context, time.Time) ([]account.Flow, bool, error) {
+	return nil, false, nil
+}
+
 func (drifting) OpenOrders(context.Context, int) ([]account.Order, bool, error) {
 	return nil, false, nil
 }

@@ -143,6 +143,10 @@ func (b *slowBroker) Account(ctx context.Context) (account.Reading, error) {
 
 func (b *slowBroker) Positions(context.Context) ([]account.Position, error) { return nil, nil }
 
+func (b *slowBroker) Flows(context.Context, time.Time) ([]account.Flow, bool, error) {
+	return nil, false, nil
+}
+
 func (b *slowBroker) OpenOrders(context.Context, int) ([]account.Order, bool, error) {
 	return nil, false, nil
 }

@@ -30,6 +30,7 @@ type reader struct {
 	retries int
 	until   time.Time
 	detail  error // of the positions and open orders, if they were read in vain
+	flows   error // of the flows, likewise
 }
 
 // reader for a user who is in trouble already does not ask again: the next tick is the retry.
@@ -61,6 +62,27 @@ func (r *reader) positionsAndOrders(ctx context.Context) (positions []account.Po
 	})
 	err = g.Wait()
 	return positions, orders, more, err
+}
+
+// partial is what was gone on without.
+func (r *reader) partial() error {
+	if r.detail != nil {
+		return r.detail
+	}
+	return r.flows
+}
+
+// deposits are the flows since a time.
+func (r *reader) deposits(ctx context.Context, after time.Time) (list []account.Flow, err error) {
+	more := false
+	list, err = ask(ctx, r, "flows", func(ctx context.Context) (list []account.Flow, err error) {
+		list, more, err = r.session.Flows(ctx, after)
+		return list, err
+	})
+	if err == nil && more {
+		err = &broker.Error{Kind: broker.Malformed, Op: "flows", Message: fmt.Sprintf("more than %d deposits and withdrawals since %s", account.MaxFlows, after.Format(time.RFC3339))}
+	}
+	return list, err
 }
 
 // ask makes a call and, where health says that it may help and the budget has some left, at most two more, each after

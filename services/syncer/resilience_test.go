@@ -106,6 +106,10 @@ func (s fleetSession) Positions(ctx context.Context) ([]account.Position, error)
 	return nil, s.call(ctx, "positions")
 }
 
+func (s fleetSession) Flows(ctx context.Context, _ time.Time) ([]account.Flow, bool, error) {
+	return nil, false, s.call(ctx, "flows")
+}
+
 func (s fleetSession) OpenOrders(ctx context.Context, _ int) ([]account.Order, bool, error) {
 	return nil, false, s.call(ctx, "orders")
 }

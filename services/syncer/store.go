@@ -20,7 +20,7 @@ const (
 
 // store writes the observation where the rules want it: never over a newer one, and only for a reason.
 func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, cadence int) (Outcome, error) {
-	detailed := false
+	detailed, flows := false, flows{}
 	for n := range conflicts {
 		stored, remembered, err := s.stored(ctx, next.UserID, n == 0)
 		first := errors.Is(err, account.ErrNotFound)
@@ -42,6 +42,14 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 		} else if !detailed || r.detail != nil {
 			next.Kept, next.DetailAt, next.Incomplete = stored.Detail(), stored.DetailAt, detailed || stored.Incomplete
 		}
+		if first || flows.read || s.wantsFlows(stored.Snapshot, next, heartbeat) {
+			if stored.Flows.Kept {
+				s.memory.forget(next.UserID) // what is stored has to be read
+				continue
+			}
+			s.readFlows(ctx, r, &flows, stored.Snapshot, next)
+		}
+		next.Flows = flows.of(stored.Snapshot, next)
 		material := first || s.material(stored.Snapshot, next)
 		if !material && !heartbeat {
 			return Unchanged, nil
@@ -97,7 +105,7 @@ func (s *Service) stored(ctx context.Context, userID string, remembered bool) (l
 }
 
 func (s *Service) material(stored, next account.Snapshot) bool {
-	return stored.Account.Changed(next.Account, s.cfg.Band) || stored.Incomplete != next.Incomplete || stored.Detail() != next.Detail()
+	return stored.Account.Changed(next.Account, s.cfg.Band) || stored.Incomplete != next.Incomplete || stored.Detail() != next.Detail() || stored.Flows.Changed(next.Flows)
 }
 
 // readDetail reads positions and open orders. Where that fails, the account is still worth storing: the older ones stay,
@@ -115,4 +123,49 @@ func (s *Service) readDetail(ctx context.Context, r *reader, next *account.Snaps
 	}
 	next.Positions, next.OpenOrders, next.DetailAt, next.Incomplete = positions, orders, next.ObservedAt, more
 	next.Kept = account.Digest{}
+}
+
+// flows is what the broker lists of deposits and withdrawals, if it was asked.
+type flows struct {
+	read   bool
+	failed bool
+	listed []account.Flow
+}
+
+// wantsFlows says whether deposits and withdrawals are read too: where cash, positions or orders changed, since a flow changes
+// cash or positions; where they could not be read before; and once a day. An account at rest takes no call for them.
+func (s *Service) wantsFlows(stored, next account.Snapshot, heartbeat bool) bool {
+	return flowed(stored, next) || !stored.Flows.Gap.IsZero() || (heartbeat && stored.Flows.Due(next.ObservedAt))
+}
+
+// flowed says whether the account changed as by a flow.
+func flowed(stored, next account.Snapshot) bool {
+	return !stored.Account.SameCash(next.Account) || stored.Detail() != next.Detail()
+}
+
+// readFlows asks once. Where that fails, the account is still worth storing: the flows are not known then, so that a limit that
+// needs them lets nothing open until the next tick.
+func (s *Service) readFlows(ctx context.Context, r *reader, f *flows, stored, next account.Snapshot) {
+	if f.read {
+		return
+	}
+	f.read = true
+	list, err := r.deposits(ctx, stored.Flows.From(next.ObservedAt))
+	if err != nil {
+		r.flows = fmt.Errorf("deposits and withdrawals of user %s: %w", next.UserID, err)
+		s.Fault(ctx, next.UserID, r.flows)
+		f.failed = true
+	}
+	f.listed = list
+}
+
+// of is the flows of next, after those of stored.
+func (f flows) of(stored, next account.Snapshot) account.Flows {
+	switch {
+	case f.failed:
+		return stored.Flows.Unread(stored.ObservedAt)
+	case f.read:
+		return stored.Flows.After(f.listed, stored.ObservedAt, next.ObservedAt, flowed(stored, next))
+	}
+	return stored.Flows.WithoutRecent()
 }

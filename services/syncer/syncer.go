@@ -240,7 +240,7 @@ func (s *Service) sync(ctx context.Context, req event.SyncRequest, t tick.Tick) 
 		SlotMinutes: req.SlotMinutes,
 	}
 	outcome, err = s.store(ctx, r, next, req.CadenceMinutes)
-	return outcome, r.detail, err
+	return outcome, r.partial(), err
 }
 
 // keyPair is what the vault gave.

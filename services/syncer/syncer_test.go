@@ -32,6 +32,10 @@ type world struct {
 	during  func() // called in the middle of the account call
 	details int
 	orders  []account.Order
+	listed  []account.Flow
+	flows   error
+	asked   int // for flows
+	after   time.Time
 	slots   int // minutes, of the user's strategies; 0: not known
 	faults  int // told
 	outcome syncer.Outcome
@@ -60,6 +64,11 @@ func (w *world) Account(context.Context) (account.Reading, error) {
 func (w *world) Positions(context.Context) ([]account.Position, error) {
 	w.details++
 	return []account.Position{{Symbol: "SPY", Qty: decimal.NewFromInt(1)}}, w.detail
+}
+
+func (w *world) Flows(_ context.Context, after time.Time) ([]account.Flow, bool, error) {
+	w.asked, w.after = w.asked+1, after
+	return w.listed, false, w.flows
 }
 
 func (w *world) OpenOrders(context.Context, int) ([]account.Order, bool, error) {
@@ -303,4 +312,71 @@ func TestTrouble(t *testing.T) {
 			t.Errorf("%s: %v, outcome %q; want class %s, outcome %q", name, err, w.outcome, c.class, c.outcome)
 		}
 	}
+}
+
+// Deposits and withdrawals are read with a change of cash or positions and once a day, each time with one call, and never at
+// rest. Where they can't be, the account is stored all the same, and they are not known until they can be.
+func TestFlows(t *testing.T) {
+	w := newWorld(t)
+	minute := beat(0, true)
+	step := func(name string, later int, outcome syncer.Outcome, asked int, total string, known bool) {
+		t.Helper()
+		minute += later
+		w.now, w.asked = noon.Add(time.Duration(minute)*time.Minute+time.Second), 0
+		if err := w.sync(t, minute); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		s := w.stored(t)
+		if w.outcome != outcome || w.asked != asked || !s.Flows.Total.Equal(decimal.RequireFromString(total)) || s.Flows.KnownAt(s.ObservedAt) != known {
+			t.Errorf("%s: %s, asked %d times, %+v; want %s, %d, %s, %t", name, w.outcome, w.asked, s.Flows, outcome, asked, total, known)
+		}
+	}
+	deposit := func(id, amount string) {
+		w.listed = append(w.listed, account.Flow{ID: id, At: w.now, Amount: decimal.NewNullDecimal(decimal.RequireFromString(amount))})
+	}
+	step("the first", 0, syncer.Written, 1, "0", true)
+	if want := w.now.Add(-account.FlowLife); !w.after.Equal(want) {
+		t.Errorf("asked after %s, want %s", w.after, want)
+	}
+	step("at rest", 1, syncer.Unchanged, 0, "0", true)
+	step("a heartbeat", 2, syncer.Written, 0, "0", true)
+	w.cash, w.equity = "110", "1100"
+	deposit("a", "100")
+	step("a deposit", 1, syncer.Written, 1, "100", true)
+	reads, _ := w.db.Counts()
+	step("at rest after it", 1, syncer.Unchanged, 0, "100", true)
+	if after, _ := w.db.Counts(); after-reads != 1 { // this test's own
+		t.Errorf("%d reads at rest", after-reads-1)
+	}
+	w.cash = "105"
+	step("a trade", 1, syncer.Written, 1, "100", true)
+	w.equity = "1200"
+	step("a move of prices", 1, syncer.Written, 0, "100", true)
+	w.cash, w.flows = "55", &broker.Error{Kind: broker.Malformed, Op: "flows"}
+	deposit("b", "-50")
+	changed := w.stored(t).ChangedSeq
+	step("a withdrawal, and no answer", 1, syncer.Written, 1, "100", false)
+	if s := w.stored(t); s.Incomplete || len(s.Flows.Recent) != 1 || s.ChangedSeq == changed || s.Account.Cash.Decimal.String() != "55" || w.faults == 0 {
+		t.Errorf("the account is stored all the same: %+v", s)
+	}
+	step("no answer again, at a heartbeat", 1, syncer.Written, 1, "100", false)
+	w.flows = nil
+	step("an answer", 1, syncer.Written, 1, "50", true)
+	if s := w.stored(t); s.ChangedSeq != s.Seq || len(s.Flows.Recent) != 2 || !s.Flows.Recent[1].At.After(s.Flows.Recent[0].At) {
+		t.Errorf("that flows are known again is a change: %+v", s)
+	}
+	w.asked = 0
+	for range 24*60/3 - 10 {
+		minute += 3
+		w.now = noon.Add(time.Duration(minute)*time.Minute + time.Second)
+		if err := w.sync(t, minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.asked != 0 {
+		t.Errorf("asked %d times in a day at rest", w.asked)
+	}
+	deposit("c", "1")
+	minute = beat(minute+60, true)
+	step("a day later", 0, syncer.Written, 1, "51", true)
 }

@@ -204,9 +204,9 @@ func (c *chaos) searchAll(ctx context.Context, db document.DB) error {
 	return nil
 }
 
-// The most that one key is asked in a calm tick: three calls of a sync by a delivery, its duplicate and one that is late
+// The most that one key is asked in a calm tick: four calls of a sync by a delivery, its duplicate and one that is late
 // from the tick before; and as many again for retries, of which the budget leaves few.
-const mostOfOneKey = 2 * 3 * 3
+const mostOfOneKey = 2 * 4 * 3
 
 func (c *chaos) invariants(run Report) []Invariant {
 	c.mu.Lock()

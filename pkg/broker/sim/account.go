@@ -15,13 +15,15 @@ type account struct {
 	seed             uint64 // of this account
 	id               string
 
-	mu        sync.Mutex
-	cash      int64 // cents
-	shares    [len(listed)]int64
-	last      int64 // equity at the start, cents
-	minute    int64 // up to which it has traded
-	window    int64 // minute of the rate limit
-	requested int
+	mu          sync.Mutex
+	cash        int64 // cents
+	shares      [len(listed)]int64
+	last        int64 // equity at the start, cents
+	minute      int64 // up to which it has traded
+	window      int64 // minute of the rate limit
+	requested   int
+	transfers   []transfer
+	transferred int64 // in all
 }
 
 func newAccount(seed uint64, keyID, secretKey string, p prices) *account {
@@ -67,13 +69,6 @@ func (a *account) advance(p prices) {
 			a.shares[i]--
 		}
 	}
-}
-
-// deposit adds a dollar.
-func (a *account) deposit() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cash += 1_00
 }
 
 func (a *account) equity(p prices) int64 { return a.cash + a.marketValue(p) }

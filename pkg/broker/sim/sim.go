@@ -49,6 +49,8 @@ func New(cfg Config) *Server {
 		closed: make(chan struct{}), accounts: map[string]*account{},
 	}
 	s.mux.HandleFunc("GET /v2/account", s.authorized(s.getAccount))
+	s.mux.HandleFunc("GET /v2/account/activities", s.authorized(s.getActivities))
+	s.mux.HandleFunc("GET /v2/account/activities/{type}", s.authorized(s.getActivities))
 	s.mux.HandleFunc("GET /v2/positions", s.authorized(s.getPositions))
 	s.mux.HandleFunc("GET /v2/orders", s.authorized(s.getOrders))
 	s.mux.HandleFunc("GET /v2/calendar", s.authorized(s.getCalendar))
@@ -132,7 +134,7 @@ func (s *Server) account(keyID, secretKey string) *account {
 
 func (s *Server) getAccount(w http.ResponseWriter, _ *http.Request, a *account, p prices) {
 	if s.cfg.Churn > 0 && rand.Float64() < s.cfg.Churn {
-		a.deposit()
+		a.transfer(1_00, s.cfg.Now())
 	}
 	o := a.object(p)
 	for _, f := range s.cfg.Faults {

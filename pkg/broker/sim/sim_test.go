@@ -175,3 +175,53 @@ func TestLatency(t *testing.T) {
 		}
 	}
 }
+
+// What comes in and goes out is in the account, and among its activities; no trade of the walk is.
+func TestTransfers(t *testing.T) {
+	w := newWorld(t, sim.Config{Seed: 7, Churn: 1})
+	s := w.session(t, "k1", "s1")
+	cash := func() decimal.Decimal {
+		r, err := s.Account(t.Context()) // a dollar has just come in
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Account.Cash.Decimal
+	}
+	before := cash()
+	if !w.sim.Transfer("k1", 500_00) || !w.sim.Transfer("k1", -30_50) || w.sim.Transfer("nobody", 1) {
+		t.Error("transfers")
+	}
+	w.now = w.now.Add(time.Second)
+	if got := cash().Sub(before); got.String() != "470.5" {
+		t.Errorf("cash moved by %s", got)
+	}
+	flows, more, err := s.Flows(t.Context(), start.Add(-time.Hour))
+	if err != nil || more || len(flows) != 4 {
+		t.Fatal(flows, more, err)
+	}
+	for i, want := range []string{"1", "-30.5", "500", "1"} {
+		if f := flows[i]; f.Amount.Decimal.String() != want || f.At.Sub(start) > time.Second || f.At.Before(start) {
+			t.Errorf("flow %d: %+v, want %s", i, f, want)
+		}
+	}
+	if flows, _, err = s.Flows(t.Context(), start.Add(48*time.Hour)); err != nil || len(flows) != 0 {
+		t.Errorf("after that: %v, %v", flows, err)
+	}
+	if _, _, err = w.session(t, "k1", "wrong").Flows(t.Context(), start); broker.KindOf(err) != broker.Unauthorized {
+		t.Errorf("with a wrong key: %v", err)
+	}
+}
+
+// Faults are the activities' too.
+func TestTransfersFail(t *testing.T) {
+	for text, want := range map[string]broker.Kind{"403=k1": broker.Forbidden, "429=k1": broker.RateLimited, "html=k1": broker.Unavailable, "cut=k1": broker.Unavailable, "odd=k1": broker.Malformed} {
+		f, err := sim.ParseFault(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld(t, sim.Config{Faults: []sim.Fault{f}})
+		if _, _, err := w.session(t, "k1", "s1").Flows(t.Context(), start); broker.KindOf(err) != want {
+			t.Errorf("%s: %v, want kind %s", text, err, want)
+		}
+	}
+}
