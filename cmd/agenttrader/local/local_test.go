@@ -43,6 +43,19 @@ func TestEveryEventTwice(t *testing.T) {
 	}
 }
 
+// Half an hour with executors, some of whom write odd words: what they hold is released, and nobody spends twice.
+func TestExecutors(t *testing.T) {
+	o := options()
+	o.Ticks, o.Interval, o.Executor, o.Duplicate, o.Reorder = 30, 150*time.Millisecond, 1, 0.3, 0.3
+	r := run(t, o)
+	if e := r.Executor; e.Executed == 0 || e.Rejected == 0 || e.Odd == 0 {
+		t.Errorf("executors did %+v", e)
+	}
+	if r.Overspent != 0 || r.Leaked != 0 || r.Denials["BUYING_POWER_EXCEEDED"] == 0 {
+		t.Errorf("overspent %d, leaked %d, denials %v; want the rivals' alone", r.Overspent, r.Leaked, r.Denials)
+	}
+}
+
 func TestFaultyUsersStayAlone(t *testing.T) {
 	o := options()
 	bad, err := sim.ParseFault("401=PKSIM0000003")
