@@ -14,31 +14,39 @@ import (
 // stays as it is: go build -overlay), and the run must notice.
 func TestOracleNoticesWhatIsBroken(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the program six times: left out with -short")
+		t.Skip("builds the program nine times: left out with -short")
 	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
+	const (
+		usual = "--users 100 --ticks 4 --interval 500ms"
+		all   = usual + " --strategy all"
+		long  = "--users 40 --ticks 24 --interval 150ms --strategy all"
+	)
 	for _, m := range []struct {
 		name, file, old, mutated string
 		field                    string // of the report, which must not be 0; "" is the unbroken build
-		latency                  string
+		args                     string
 	}{
-		{"nothing", "pkg/signal/signal.go", "package signal", "package signal", "", "1ms..60ms"},
-		{"ledger", "pkg/store/ticks.go", "c, err = s.takeOver(ctx, c, now, until)", "err = s.db.Set(ctx, shardPath(t, shard), shardFields(c, until, false))", "requests_duplicate", "1ms..60ms"},
-		{"supersession", "pkg/risk/plan.go", "p.Closed = append(p.Closed, c)", "_ = c", "signals_duplicate", "1ms..60ms"},
-		{"a fanout that does nothing", "services/fanout/tick.go", "claim, err := s.claim(ctx, t, \"\")", "if t != 0 {\n\t\treturn nil\n\t}\n\tclaim, err := s.claim(ctx, t, \"\")", "lost", "1ms..60ms"},
-		{"a fanout that forgets a user", "pkg/roster/roster.go", "if u.Status != user.Active ||", "if u.ID == \"user-00007\" || u.Status != user.Active ||", "lost", "1ms..60ms"},
-		{"a signaler that does nothing", "services/signaler/signaler.go", "triggered := strategy.Between(old, *now)", "triggered := strategy.Between(old, *now)\n\tif userID != \"\" {\n\t\treturn nil\n\t}", "lost", "1ms..60ms"},
+		{"nothing", "pkg/signal/signal.go", "package signal", "package signal", "", usual},
+		{"ledger", "pkg/store/ticks.go", "c, err = s.takeOver(ctx, c, now, until)", "err = s.db.Set(ctx, shardPath(t, shard), shardFields(c, until, false))", "requests_duplicate", usual},
+		{"supersession", "pkg/risk/plan.go", "p.Closed = append(p.Closed, c)", "_ = c", "signals_duplicate", usual},
+		{"reservations off", "pkg/risk/state.go", "if !r.Shown {\n\t\t\tsum = sum.Add(r.Reserved)", "if r.SignalID == \"\" {\n\t\t\tsum = sum.Add(r.Reserved)", "overspent_users", all},
+		{"an edit that runs at each delivery", "pkg/strategy/trigger.go", "return causeOf(ByEdit, at.", "return causeOf(ByEdit, at.Add(time.Duration(time.Now().Nanosecond()%1000)).", "signals_duplicate", all},
+		{"reservations without end", "pkg/risk/reserve.go", "\tcase r.SettledAt.IsZero() && expired:", "\tcase r.SettledAt.IsZero() && expired && r.SignalID == \"\":", "reservations_leaked", long},
+		{"a fanout that does nothing", "services/fanout/tick.go", "claim, err := s.claim(ctx, t, \"\")", "if t != 0 {\n\t\treturn nil\n\t}\n\tclaim, err := s.claim(ctx, t, \"\")", "lost", usual},
+		{"a fanout that forgets a user", "pkg/roster/roster.go", "if u.Status != user.Active ||", "if u.ID == \"user-00007\" || u.Status != user.Active ||", "lost", usual},
+		{"a signaler that does nothing", "services/signaler/signaler.go", "triggered := strategy.Between(old, *now)", "triggered := strategy.Between(old, *now)\n\tif userID != \"\" {\n\t\treturn nil\n\t}", "lost", usual},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			bin := build(t, root, m.file, m.old, m.mutated)
 			var report map[string]any
 			var out []byte
 			for seed := range 2 {
-				run := exec.CommandContext(t.Context(), bin, "local", "--users", "100", "--ticks", "4", "--interval", "500ms",
-					"--broker-latency", m.latency, "--duplicate", "100%", "--seed", strconv.Itoa(seed+1), "--json")
+				args := append([]string{"local", "--broker-latency", "1ms..60ms", "--duplicate", "100%", "--seed", strconv.Itoa(seed + 1), "--json"}, strings.Fields(m.args)...)
+				run := exec.CommandContext(t.Context(), bin, args...)
 				out, err = run.Output()
 				report = nil
 				if e := json.Unmarshal(out, &report); e != nil {
