@@ -78,6 +78,41 @@ func bookOnce(t *testing.T, s Stores, signals func(string) []map[string]any) {
 	}
 }
 
+// bookRecords: a record is written with its run's signals, or not at all; and a run that is asked for is placed once, whatever
+// the tick and the wishes of the next asking.
+func bookRecords(t *testing.T, s Stores, signals func(string) []map[string]any) {
+	snap := withSnapshot(t, s)
+	ask := func(at tick.Tick, want int, intents ...strategy.Intent) {
+		r := Run(snap, "st", "demand:x", at, intents...)
+		r.Batch.Once = true
+		got, err := s.Place(t.Context(), r.Batch, func(v risk.View) risk.Plan {
+			p := r.Plan(v)
+			p.Record = &risk.Record{ID: signal.RunID("u", "st", "demand:x"), StrategyID: "st", Cause: "demand:x", At: noon, ExpireAt: noon.Add(time.Hour), Signals: []string{p.Signals[0].ID}, Outcome: []string{"buy"}, Body: []byte{1, 0, 255}}
+			return p
+		})
+		if err != nil || len(got) != want {
+			t.Errorf("Place at %s = %v, %v; want %d signals", at, got, err, want)
+		}
+	}
+	id := signal.RunID("u", "st", "demand:x")
+	if _, err := s.Decision(t.Context(), "u", id); !errors.Is(err, risk.ErrNoRecord) {
+		t.Errorf("before: %v, want ErrNoRecord", err)
+	}
+	ask(10, 1, Buy("SPY", "10"))
+	ask(11, 0, Buy("TLT", "10"))
+	r, err := s.Decision(t.Context(), "u", id)
+	want := risk.Record{ID: id, StrategyID: "st", Cause: "demand:x", At: noon, ExpireAt: noon.Add(time.Hour), Signals: []string{signal.ID("u", "st", "SPY", "demand:x")}, Outcome: []string{"buy"}, Body: []byte{1, 0, 255}}
+	if d := cmp.Diff(want, r); d != "" || err != nil || len(signals("u")) != 1 {
+		t.Errorf("%v, %d signals, record (-want +got):\n%s", err, len(signals("u")), d)
+	}
+	want.Body = nil
+	on, err := s.DecisionsOn(t.Context(), "u", noon)
+	before, err2 := s.DecisionsOn(t.Context(), "u", noon.AddDate(0, 0, -1))
+	if d := cmp.Diff([]risk.Record{want}, on); d != "" || err != nil || err2 != nil || len(before) != 0 {
+		t.Errorf("%v, %v, %d the day before, that day (-want +got):\n%s", err, err2, len(before), d)
+	}
+}
+
 func bookSupersede(t *testing.T, s Stores, signals func(string) []map[string]any) {
 	snap := withSnapshot(t, s)
 	place(t, s, 1, Run(snap, "st", "c1", 10, Buy("SPY", "1000")))

@@ -113,7 +113,7 @@ user alice  deny_symbols          AMC,GME
 user alice  hours                 regular     
 user alice  max_daily_loss_share  0.03        
 `
-	if squeeze(out[strings.Index(out, "user alice"):]) != squeeze(want) {
+	if !strings.HasSuffix(squeeze(out), squeeze(want)) {
 		t.Errorf("limits:\n%s", out)
 	}
 	before, err := w.store.UserControl(t.Context(), "alice")
