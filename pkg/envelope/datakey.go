@@ -8,17 +8,11 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
-
-	"github.com/maypok86/otter/v2"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
 )
 
-const (
-	keyBytes  = 32 // AES-256
-	loadLimit = 10 * time.Second
-)
+const keyBytes = 32 // AES-256
 
 // errNoDataKey is the platform's trouble: a restored document makes all keys of the shard readable again.
 var errNoDataKey = errors.New("data key is not there: restore its document, or store the keys of its users again")
@@ -49,7 +43,8 @@ func (k *dataKey) with(do func(cipher.AEAD)) (bool, error) {
 	return true, nil
 }
 
-func (k *dataKey) wipe() {
+// Wipe implements wiped.Secret.
+func (k *dataKey) Wipe() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	clear(k.raw)
@@ -59,11 +54,7 @@ func (k *dataKey) wipe() {
 // cipher runs do with the cipher of a data key. Of those who need it at the same time, one asks the wrapper.
 func (v *Vault) cipher(ctx context.Context, id string, do func(cipher.AEAD)) error {
 	for range 2 {
-		k, err := v.keys.Get(ctx, id, otter.LoaderFunc[string, *dataKey](func(ctx context.Context, id string) (*dataKey, error) {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit) // others may wait for it
-			defer cancel()
-			return v.unwrap(ctx, id)
-		}))
+		k, err := v.keys.Get(ctx, id, v.unwrap)
 		if err != nil {
 			return err
 		}
@@ -75,7 +66,7 @@ func (v *Vault) cipher(ctx context.Context, id string, do func(cipher.AEAD)) err
 	if err != nil {
 		return err
 	}
-	defer k.wipe()
+	defer k.Wipe()
 	_, err = k.with(do)
 	return err
 }

@@ -16,9 +16,8 @@ import (
 	"io"
 	"time"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/wiped"
 )
 
 // The collections' names.
@@ -63,7 +62,7 @@ type Vault struct {
 	db      document.DB
 	wrapper Wrapper
 	cfg     Config
-	keys    *otter.Cache[string, *dataKey]
+	keys    *wiped.Cache[*dataKey]
 }
 
 // New is a vault on the documents of db.
@@ -71,12 +70,7 @@ func New(db document.DB, w Wrapper, cfg Config) (*Vault, error) {
 	if cfg.Shards < 1 || cfg.Keys < 1 || cfg.TTL <= 0 || cfg.Now == nil || cfg.Random == nil {
 		return nil, errors.New("envelope: Config is incomplete: start from DefaultConfig")
 	}
-	keys, err := otter.New(&otter.Options[string, *dataKey]{
-		MaximumSize:      cfg.Keys,
-		Clock:            clock(cfg.Now),
-		ExpiryCalculator: otter.ExpiryWriting[string, *dataKey](cfg.TTL),
-		OnAtomicDeletion: func(e otter.DeletionEvent[string, *dataKey]) { e.Value.wipe() },
-	})
+	keys, err := wiped.New[*dataKey](cfg.Keys, func() time.Duration { return cfg.TTL }, cfg.Now)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
@@ -89,9 +83,3 @@ func (v *Vault) dataKeyOf(userID string) string {
 	_, _ = io.WriteString(h, userID)
 	return fmt.Sprintf("%d-%d", v.cfg.Shards, h.Sum32()%uint32(v.cfg.Shards)) //nolint:gosec // a handful
 }
-
-// clock makes the library see the platform's time.
-type clock func() time.Time
-
-func (c clock) NowNano() int64                      { return c().UnixNano() }
-func (c clock) Tick(time.Duration) <-chan time.Time { return nil }
