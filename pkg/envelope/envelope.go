@@ -39,8 +39,9 @@ type Wrapper interface {
 	Key() string
 	// Wrap encrypts a data key; bound must be the same when it is unwrapped.
 	Wrap(ctx context.Context, dataKey, bound []byte) (wrapped []byte, err error)
-	// Unwrap is Wrap undone. What was changed, or is bound to something else, is an error.
-	Unwrap(ctx context.Context, wrapped, bound []byte) (dataKey []byte, err error)
+	// Unwrap is Wrap undone. What was changed, or is bound to something else, is an error. current says that Wrap would use the
+	// same version of the key today.
+	Unwrap(ctx context.Context, wrapped, bound []byte) (dataKey []byte, current bool, err error)
 }
 
 // Config is how a Vault works.
@@ -59,14 +60,14 @@ func DefaultConfig() Config {
 
 // Vault implements secret.Keeper. Of each user it keeps the newest version alone. It is safe for concurrent use.
 type Vault struct {
-	db      document.DB
-	wrapper Wrapper
-	cfg     Config
-	keys    *wiped.Cache[*dataKey]
+	db       document.DB
+	wrappers []Wrapper // the first one wraps
+	cfg      Config
+	keys     *wiped.Cache[*dataKey]
 }
 
-// New is a vault on the documents of db.
-func New(db document.DB, w Wrapper, cfg Config) (*Vault, error) {
+// New is a vault on the documents of db. before are the keys that data keys may still be wrapped by.
+func New(db document.DB, w Wrapper, cfg Config, before ...Wrapper) (*Vault, error) {
 	if cfg.Shards < 1 || cfg.Keys < 1 || cfg.TTL <= 0 || cfg.Now == nil || cfg.Random == nil {
 		return nil, errors.New("envelope: Config is incomplete: start from DefaultConfig")
 	}
@@ -74,7 +75,7 @@ func New(db document.DB, w Wrapper, cfg Config) (*Vault, error) {
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
-	return &Vault{db: db, wrapper: w, cfg: cfg, keys: keys}, nil
+	return &Vault{db: db, wrappers: append([]Wrapper{w}, before...), cfg: cfg, keys: keys}, nil
 }
 
 // dataKeyOf is the id of the data key under which a user's next keys are stored.
