@@ -48,7 +48,7 @@ func (v *Vault) Credentials(ctx context.Context, userID, version string) (secret
 	if err != nil {
 		return secret.Credentials{}, "", fmt.Errorf("%s, version %d: %w", Path(userID), s.version, err)
 	}
-	return creds.At(Path(userID)), strconv.FormatInt(s.version, 10), nil
+	return creds.At(Path(userID)).StoredAt(s.at), strconv.FormatInt(s.version, 10), nil
 }
 
 // read is a user's envelope, or ErrNotFound.
