@@ -16,9 +16,8 @@ import (
 	"io"
 	"time"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/wiped"
 )
 
 // The collections' names.
@@ -40,8 +39,9 @@ type Wrapper interface {
 	Key() string
 	// Wrap encrypts a data key; bound must be the same when it is unwrapped.
 	Wrap(ctx context.Context, dataKey, bound []byte) (wrapped []byte, err error)
-	// Unwrap is Wrap undone. What was changed, or is bound to something else, is an error.
-	Unwrap(ctx context.Context, wrapped, bound []byte) (dataKey []byte, err error)
+	// Unwrap is Wrap undone. What was changed, or is bound to something else, is an error. current says that Wrap would use the
+	// same version of the key today.
+	Unwrap(ctx context.Context, wrapped, bound []byte) (dataKey []byte, current bool, err error)
 }
 
 // Config is how a Vault works.
@@ -60,27 +60,22 @@ func DefaultConfig() Config {
 
 // Vault implements secret.Keeper. Of each user it keeps the newest version alone. It is safe for concurrent use.
 type Vault struct {
-	db      document.DB
-	wrapper Wrapper
-	cfg     Config
-	keys    *otter.Cache[string, *dataKey]
+	db       document.DB
+	wrappers []Wrapper // the first one wraps
+	cfg      Config
+	keys     *wiped.Cache[*dataKey]
 }
 
-// New is a vault on the documents of db.
-func New(db document.DB, w Wrapper, cfg Config) (*Vault, error) {
+// New is a vault on the documents of db. before are the keys that data keys may still be wrapped by.
+func New(db document.DB, w Wrapper, cfg Config, before ...Wrapper) (*Vault, error) {
 	if cfg.Shards < 1 || cfg.Keys < 1 || cfg.TTL <= 0 || cfg.Now == nil || cfg.Random == nil {
 		return nil, errors.New("envelope: Config is incomplete: start from DefaultConfig")
 	}
-	keys, err := otter.New(&otter.Options[string, *dataKey]{
-		MaximumSize:      cfg.Keys,
-		Clock:            clock(cfg.Now),
-		ExpiryCalculator: otter.ExpiryWriting[string, *dataKey](cfg.TTL),
-		OnAtomicDeletion: func(e otter.DeletionEvent[string, *dataKey]) { e.Value.wipe() },
-	})
+	keys, err := wiped.New[*dataKey](cfg.Keys, func() time.Duration { return cfg.TTL }, cfg.Now)
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
-	return &Vault{db: db, wrapper: w, cfg: cfg, keys: keys}, nil
+	return &Vault{db: db, wrappers: append([]Wrapper{w}, before...), cfg: cfg, keys: keys}, nil
 }
 
 // dataKeyOf is the id of the data key under which a user's next keys are stored.
@@ -89,9 +84,3 @@ func (v *Vault) dataKeyOf(userID string) string {
 	_, _ = io.WriteString(h, userID)
 	return fmt.Sprintf("%d-%d", v.cfg.Shards, h.Sum32()%uint32(v.cfg.Shards)) //nolint:gosec // a handful
 }
-
-// clock makes the library see the platform's time.
-type clock func() time.Time
-
-func (c clock) NowNano() int64                      { return c().UnixNano() }
-func (c clock) Tick(time.Duration) <-chan time.Time { return nil }

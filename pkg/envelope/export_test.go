@@ -8,11 +8,11 @@ func (v *Vault) PutPayload(ctx context.Context, userID string, payload []byte, v
 }
 
 // Remembered are the data keys in memory.
-func (v *Vault) Remembered() int { v.keys.CleanUp(); return v.keys.EstimatedSize() }
+func (v *Vault) Remembered() int { return v.keys.Len() }
 
 // Raw is the memory of a remembered data key.
 func (v *Vault) Raw(id string) []byte {
-	k, ok := v.keys.GetIfPresent(id)
+	k, ok := v.keys.Peek(id)
 	if !ok {
 		return nil
 	}

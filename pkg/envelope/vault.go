@@ -20,6 +20,7 @@ const conflicts = 5
 type sealed struct {
 	version    int64 // 0: the document does not tell
 	dataKey    string
+	print      string // of the data key; "": written before there were any
 	ciphertext []byte // with its nonce
 	at         time.Time
 }
@@ -47,7 +48,7 @@ func (v *Vault) Credentials(ctx context.Context, userID, version string) (secret
 	if err != nil {
 		return secret.Credentials{}, "", fmt.Errorf("%s, version %d: %w", Path(userID), s.version, err)
 	}
-	return creds.At(Path(userID)), strconv.FormatInt(s.version, 10), nil
+	return creds.At(Path(userID)).StoredAt(s.at), strconv.FormatInt(s.version, 10), nil
 }
 
 // read is a user's envelope, or ErrNotFound.
@@ -66,13 +67,14 @@ func (v *Vault) read(ctx context.Context, userID string) (sealed, error) {
 	version, _ := d.Fields["key_version"].(string)
 	s.version = secret.Number(version)
 	s.dataKey, _ = d.Fields["data_key"].(string)
+	s.print, _ = d.Fields["fingerprint"].(string)
 	s.ciphertext, _ = d.Fields["ciphertext"].([]byte)
 	return s, nil
 }
 
 func (v *Vault) open(ctx context.Context, userID string, s sealed) (payload []byte, err error) {
 	var broken error
-	err = v.cipher(ctx, s.dataKey, func(c cipher.AEAD) {
+	err = v.cipher(ctx, s.dataKey, s.print, func(c cipher.AEAD) {
 		payload, broken = c.Open(nil, nil, s.ciphertext, boundEnvelope(userID, s.version))
 	})
 	switch {
@@ -108,8 +110,8 @@ func (v *Vault) put(ctx context.Context, userID string, payload []byte, version 
 			return fmt.Errorf("%s is version %d: %w", Path(userID), stored.version, secret.ErrNewer)
 		}
 		next := sealed{version: want, dataKey: v.dataKeyOf(userID)}
-		err = v.sealing(ctx, next.dataKey, func(c cipher.AEAD) {
-			next.ciphertext = c.Seal(nil, nil, payload, boundEnvelope(userID, want))
+		err = v.sealing(ctx, next.dataKey, func(c cipher.AEAD, print string) {
+			next.print, next.ciphertext = print, c.Seal(nil, nil, payload, boundEnvelope(userID, want))
 		})
 		if err != nil {
 			return fmt.Errorf("keys of user %s: %w", userID, err)
@@ -127,7 +129,7 @@ func (v *Vault) put(ctx context.Context, userID string, payload []byte, version 
 // write needs the document to be as it was read.
 func (v *Vault) write(ctx context.Context, userID string, s sealed, at time.Time) (err error) {
 	f := document.Fields{
-		"ciphertext": s.ciphertext, "data_key": s.dataKey, "key_version": strconv.FormatInt(s.version, 10), "updated_at": document.ServerTime,
+		"ciphertext": s.ciphertext, "data_key": s.dataKey, "fingerprint": s.print, "key_version": strconv.FormatInt(s.version, 10), "updated_at": document.ServerTime,
 	}
 	if at.IsZero() {
 		_, err = v.db.Create(ctx, Path(userID), f)

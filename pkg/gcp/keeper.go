@@ -3,9 +3,13 @@ package gcp
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"time"
 
 	"cloud.google.com/go/secretmanager/apiv1/secretmanagerpb"
 	"google.golang.org/grpc/codes"
@@ -34,24 +38,30 @@ func (v *Vault) Writing(w VaultWriting) *Vault {
 // reached, and those in between destroyed as it goes.
 func (v *Vault) Put(ctx context.Context, userID string, creds secret.Credentials, version string) error {
 	name, want := secret.Name(v.project, userID), secret.Number(version)
-	if want == 0 {
+	switch {
+	case creds.IsZero():
+		return fmt.Errorf("secret manager: %s: there are no keys to store", name)
+	case want == 0:
 		return fmt.Errorf("secret manager: %s: version %q is no number from 1 on", name, version)
 	}
+	payload := meantFor(creds, want)
 	have, err := v.newest(ctx, name)
 	switch {
 	case err != nil:
 		return err
 	case have >= want:
+		if _, err := v.settle(ctx, name, want, payload); err != nil {
+			return err
+		}
 		return fmt.Errorf("secret manager: %s has version %d: %w", name, have, secret.ErrNewer)
 	case want-have > catchUp:
-		return fmt.Errorf("secret manager: %s is at version %d, the keys are version %d: at most %d versions are added at once to catch up; add the others by hand", name, have, want, catchUp)
+		return fmt.Errorf("secret manager: %s is at version %d, the keys are version %d: at most %d versions are added at once to catch up; add the others by hand: %w", name, have, want, catchUp, secret.ErrByHand)
 	case have == 0:
 		if err := v.create(ctx, userID); err != nil {
 			return err
 		}
 	}
-	payload := creds.Payload()
-	first, err := v.leftBehind(ctx, name, have, payload)
+	passed, err := v.leftBehind(ctx, name, have, creds.Stored())
 	if err != nil {
 		return err
 	}
@@ -61,13 +71,14 @@ func (v *Vault) Put(ctx context.Context, userID string, creds secret.Credentials
 			return err
 		}
 		if got != n {
-			return v.giveWay(ctx, name, n, got)
+			return v.giveWay(ctx, name, n, got, payload)
 		}
-		for ; first < n; first++ {
-			if err := v.destroy(ctx, name, first); err != nil {
+		for _, old := range passed {
+			if err := v.destroy(ctx, name, old); err != nil {
 				return err
 			}
 		}
+		passed = []int64{n}
 	}
 	stored, _, err := v.access(ctx, name, version)
 	if err == nil && !bytes.Equal(stored, payload) {
@@ -76,8 +87,26 @@ func (v *Vault) Put(ctx context.Context, userID string, creds secret.Credentials
 	return err
 }
 
-// Remove implements secret.Keeper. Secret Manager has no precondition for it: a version that is added between the look and
-// the deletion goes with the others.
+// meantFor is the payload of keys that are stored as a version. It says which: so what a stopped Put left behind, under the
+// numbers before and after, is told from what people store.
+func meantFor(creds secret.Credentials, version int64) []byte {
+	p := bytes.TrimSuffix(creds.Payload(), []byte("}"))
+	return fmt.Appendf(p, `,"version":"%d"}`, version)
+}
+
+// meant is the version that a payload was stored as; 0 if it does not say.
+func meant(payload []byte) int64 {
+	var p struct {
+		Version string `json:"version"`
+	}
+	if json.Unmarshal(payload, &p) != nil {
+		return 0
+	}
+	return secret.Number(p.Version)
+}
+
+// Remove implements secret.Keeper. Secret Manager has no precondition for it: a version that is added between the look, by
+// number, and the deletion goes with the others.
 func (v *Vault) Remove(ctx context.Context, userID, version string) error {
 	name := secret.Name(v.project, userID)
 	if version != "" {
@@ -98,64 +127,175 @@ func (v *Vault) Remove(ctx context.Context, userID, version string) error {
 	return nil
 }
 
-// leftBehind is the first of the last versions that hold these keys already: somebody was stopped while catching up.
-func (v *Vault) leftBehind(ctx context.Context, name string, have int64, payload []byte) (first int64, err error) {
-	for first = have + 1; first > 1; first-- {
-		stored, _, err := v.access(ctx, name, strconv.FormatInt(first-1, 10))
-		if errors.Is(err, secret.ErrDenied) || errors.Is(err, secret.ErrNotFound) || err == nil && !bytes.Equal(stored, payload) {
-			break
+// leftBehind are the last versions that were on the way to a higher one when somebody was stopped: they count for nothing.
+// The keys before them must not be younger than ours, whose version would bury them.
+func (v *Vault) leftBehind(ctx context.Context, name string, have int64, since time.Time) (passed []int64, err error) {
+	for n := have; n > 0; n-- {
+		stored, _, err := v.access(ctx, name, strconv.FormatInt(n, 10))
+		switch {
+		case errors.Is(err, secret.ErrDisabled) && n < have, errors.Is(err, secret.ErrNotFound):
+			continue
+		case err != nil && !errors.Is(err, secret.ErrDisabled):
+			return nil, err
+		case err == nil && meant(stored) > n:
+			passed = append(passed, n)
+			continue
 		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	return first, nil
-}
-
-// giveWay undoes a version that came after others', who wrote since we looked. If it is the newest, the first of theirs is
-// put on top again: had several done as we did, that one has won.
-func (v *Vault) giveWay(ctx context.Context, name string, first, ours int64) error {
-	if err := v.destroy(ctx, name, ours); err != nil {
-		return err
-	}
-	newest, err := v.newest(ctx, name)
-	if err != nil {
-		return err
-	}
-	if newest > ours {
-		return fmt.Errorf("secret manager: %s was written by somebody else: %w", name, secret.ErrNewer)
-	}
-	for n := first; n < ours; n++ {
-		theirs, _, err := v.access(ctx, name, strconv.FormatInt(n, 10))
-		if errors.Is(err, secret.ErrDenied) {
-			continue // one that gave way as well
-		}
-		if err == nil {
-			_, err = v.add(ctx, name, theirs)
-		}
-		if err != nil {
-			return fmt.Errorf("secret manager: %s: version %d came in between and could not be made the newest again; add its payload once more: %w", name, n, err)
+		is, at, err2 := v.version(ctx, name, n)
+		switch {
+		case err2 != nil:
+			return nil, err2
+		case is == secretmanagerpb.SecretVersion_DISABLED && n == have:
+			return nil, fmt.Errorf("secret manager: %s/versions/%d: enable or destroy it: %w", name, n, err)
+		case err != nil:
+			continue // destroyed
+		case !since.IsZero() && at.After(since):
+			return nil, fmt.Errorf("secret manager: %s has keys, version %d, that are younger than those to be stored: take them out, or store the right ones where the others are: %w", name, n, secret.ErrByHand)
 		}
 		break
+	}
+	return passed, nil
+}
+
+// giveWay undoes a version that came after others', who wrote since we looked. Theirs are on top before ours goes, so that
+// somebody's keys always are.
+func (v *Vault) giveWay(ctx context.Context, name string, first, ours int64, payload []byte) error {
+	best, err := v.settle(ctx, name, first, payload)
+	if err == nil && !bytes.Equal(best, payload) {
+		if err = v.destroy(ctx, name, ours); err == nil {
+			_, err = v.settle(ctx, name, first, payload)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("secret manager: %s: somebody stored keys as version %d in between, and ours, version %d, may be above them: move the user again: %w", name, first, ours, err)
 	}
 	return fmt.Errorf("secret manager: %s got version %d from somebody else: %w", name, first, secret.ErrNewer)
 }
 
-// newest is the number of the last version, whatever became of it; 0 if there is none.
+// settles is how often settle looks at most: each time somebody else wrote.
+const settles = 20
+
+// settle ends what a stopped or overtaken Put left: our payload above keys that others stored as from or later, or a newest
+// version that is destroyed. The best keys are put on top again.
+func (v *Vault) settle(ctx context.Context, name string, from int64, payload []byte) (best []byte, err error) {
+	for range settles {
+		top, err := v.newest(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		live, err := v.alive(ctx, name, from, top)
+		if err != nil {
+			return nil, err
+		}
+		best = bestOf(live, payload)
+		on, alive := live[top]
+		if alive && bytes.Equal(on, best) {
+			return best, v.destroyAll(ctx, name, live, payload, best)
+		}
+		if !alive {
+			switch is, _, err := v.version(ctx, name, top); {
+			case err != nil:
+				return nil, err
+			case is == secretmanagerpb.SecretVersion_DISABLED:
+				return nil, fmt.Errorf("secret manager: %s/versions/%d: enable or destroy it: %w", name, top, secret.ErrDisabled)
+			case best == nil:
+				return nil, fmt.Errorf("secret manager: %s/versions/%d: store keys under a higher version: %w", name, top, secret.ErrDisabled)
+			}
+		}
+		if _, err := v.add(ctx, name, best); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("secret manager: %s: %d writers got in between", name, settles)
+}
+
+// destroyAll does away with what has our payload, unless it is the best.
+func (v *Vault) destroyAll(ctx context.Context, name string, live map[int64][]byte, payload, best []byte) error {
+	if bytes.Equal(payload, best) {
+		return nil
+	}
+	for n, p := range live {
+		if bytes.Equal(p, payload) {
+			if err := v.destroy(ctx, name, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// alive are the versions from one to another that can be read.
+func (v *Vault) alive(ctx context.Context, name string, from, to int64) (map[int64][]byte, error) {
+	live := map[int64][]byte{}
+	for n := from; n <= to; n++ {
+		stored, _, err := v.access(ctx, name, strconv.FormatInt(n, 10))
+		switch {
+		case err == nil:
+			live[n] = stored
+		case !errors.Is(err, secret.ErrDisabled) && !errors.Is(err, secret.ErrNotFound):
+			return nil, err
+		}
+	}
+	return live, nil
+}
+
+// bestOf is the payload of the highest version, by what it was meant for, or by its number if a person stored it; of equal
+// ones the first came first. So all who meet choose the same. Where a person stored keys, ours are none of them.
+func bestOf(live map[int64][]byte, ours []byte) (best []byte) {
+	byHand := false
+	for _, p := range live {
+		byHand = byHand || meant(p) == 0
+	}
+	var rank int64
+	for _, n := range slices.Sorted(maps.Keys(live)) {
+		r := meant(live[n])
+		if r == 0 {
+			r = n
+		}
+		if r > rank && !(byHand && bytes.Equal(live[n], ours)) {
+			rank, best = r, live[n]
+		}
+	}
+	return best
+}
+
+// newest is the number of the last version, whatever became of it; 0 if there is none. Latest may lag, numbers do not.
 func (v *Vault) newest(ctx context.Context, name string) (n int64, err error) {
-	name += "/versions/" + secret.Latest
+	n, _, _, err = v.look(ctx, name, secret.Latest)
+	if err != nil && !errors.Is(err, secret.ErrNotFound) {
+		return 0, err
+	}
+	for {
+		switch _, _, err := v.access(ctx, name, strconv.FormatInt(n+1, 10)); {
+		case errors.Is(err, secret.ErrNotFound):
+			return n, nil
+		case err != nil && !errors.Is(err, secret.ErrDisabled):
+			return 0, err
+		}
+		n++
+	}
+}
+
+// version is what became of a version, and when it was made.
+func (v *Vault) version(ctx context.Context, name string, n int64) (is secretmanagerpb.SecretVersion_State, at time.Time, err error) {
+	_, is, at, err = v.look(ctx, name, strconv.FormatInt(n, 10))
+	return is, at, err
+}
+
+func (v *Vault) look(ctx context.Context, name, version string) (n int64, is secretmanagerpb.SecretVersion_State, at time.Time, err error) {
+	name += "/versions/" + version
+	var found *secretmanagerpb.SecretVersion
 	err = v.call(ctx, func(ctx context.Context) error {
-		found, err := v.client.GetSecretVersion(ctx, &secretmanagerpb.GetSecretVersionRequest{Name: name})
-		n = secret.Number(last(found.GetName()))
+		found, err = v.client.GetSecretVersion(ctx, &secretmanagerpb.GetSecretVersionRequest{Name: name})
 		return err
 	})
-	switch {
-	case status.Code(err) == codes.NotFound:
-		return 0, nil
-	case err != nil:
-		return 0, vaultFault(name, err)
+	if err != nil {
+		return 0, 0, time.Time{}, vaultFault(name, err)
 	}
-	return n, nil
+	if found.GetCreateTime() != nil {
+		at = found.GetCreateTime().AsTime()
+	}
+	return secret.Number(last(found.GetName())), found.GetState(), at, nil
 }
 
 func (v *Vault) create(ctx context.Context, userID string) error {
@@ -199,7 +339,7 @@ func (v *Vault) destroy(ctx context.Context, name string, n int64) error {
 		_, err := v.client.DestroySecretVersion(ctx, &secretmanagerpb.DestroySecretVersionRequest{Name: name})
 		return err
 	})
-	if err != nil {
+	if c := status.Code(err); err != nil && c != codes.FailedPrecondition && c != codes.NotFound { // else: it is gone
 		return vaultFault(name, err)
 	}
 	return nil

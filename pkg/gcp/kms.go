@@ -49,7 +49,7 @@ func (k *KMS) Wrap(ctx context.Context, dataKey, bound []byte) ([]byte, error) {
 }
 
 // Unwrap implements envelope.Wrapper.
-func (k *KMS) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, error) {
+func (k *KMS) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	resp, err := k.client.Decrypt(ctx, &kmspb.DecryptRequest{
@@ -57,11 +57,11 @@ func (k *KMS) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, error)
 	})
 	switch {
 	case err != nil:
-		return nil, k.fault("decrypt", err)
+		return nil, false, k.fault("decrypt", err)
 	case !intact(resp.GetPlaintext(), resp.GetPlaintextCrc32C()):
-		return nil, k.damaged("answer")
+		return nil, false, k.damaged("answer")
 	}
-	return resp.GetPlaintext(), nil
+	return resp.GetPlaintext(), resp.GetUsedPrimary(), nil
 }
 
 // fault never has a class of pkg/secret: whatever KMS refuses, it refuses the platform, not a user.

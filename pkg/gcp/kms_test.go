@@ -51,14 +51,14 @@ func TestKMSContract(t *testing.T) {
 	porttest.Wrapper(t, func(t *testing.T) porttest.WrapperFixture {
 		k, fail := hookedKMS(t)
 		w, _ := overKMS(t, k, mem.KMSKey)
-		return porttest.WrapperFixture{Wrapper: w, Fail: fail}
+		return porttest.WrapperFixture{Wrapper: w, Fail: fail, Rotate: k.Rotate}
 	})
 }
 
 func TestMemKMSContract(t *testing.T) {
 	porttest.Wrapper(t, func(t *testing.T) porttest.WrapperFixture {
 		k, fail := hookedKMS(t)
-		return porttest.WrapperFixture{Wrapper: k, Fail: fail}
+		return porttest.WrapperFixture{Wrapper: k, Fail: fail, Rotate: k.Rotate}
 	})
 }
 
@@ -75,21 +75,21 @@ func TestKMSFaults(t *testing.T) {
 		codes.ResourceExhausted: "", codes.Internal: "", codes.Unauthenticated: "",
 	} {
 		fail(status.Error(code, "refused"))
-		_, err := w.Unwrap(t.Context(), wrapped, []byte("b"))
+		_, _, err := w.Unwrap(t.Context(), wrapped, []byte("b"))
 		if err == nil || health.CauseOf(err) != "" || !strings.Contains(err.Error(), hint) || !strings.Contains(err.Error(), mem.KMSKey) {
 			t.Errorf("%s: %v, want a fault of the platform's that says %q", code, err, hint)
 		}
 	}
 	fail(nil)
 	server.SetDamage(func(sum *wrapperspb.Int64Value) { sum.Value++ })
-	if _, err := w.Unwrap(t.Context(), wrapped, []byte("b")); err == nil || !strings.Contains(err.Error(), "checksum") {
+	if _, _, err := w.Unwrap(t.Context(), wrapped, []byte("b")); err == nil || !strings.Contains(err.Error(), "checksum") {
 		t.Errorf("a damaged data key was taken: %v", err)
 	}
 	if _, err := w.Wrap(t.Context(), []byte("key"), []byte("b")); err == nil || !strings.Contains(err.Error(), "checksum") {
 		t.Errorf("a damaged wrapped key was taken: %v", err)
 	}
 	other, _ := overKMS(t, k, mem.KMSKey+"x")
-	if _, err := other.Unwrap(t.Context(), wrapped, []byte("b")); err == nil || !strings.Contains(err.Error(), "KMS_KEY must name") {
+	if _, _, err := other.Unwrap(t.Context(), wrapped, []byte("b")); err == nil || !strings.Contains(err.Error(), "KMS_KEY must name") {
 		t.Errorf("a key that is not there: %v", err)
 	}
 }

@@ -38,7 +38,7 @@ func (v *Vault) Credentials(ctx context.Context, userID, version string) (secret
 	}
 	name := secret.Name(v.project, userID)
 	payload, got, err := v.access(ctx, name, version)
-	if errors.Is(err, secret.ErrDenied) && status.Code(err) == codes.FailedPrecondition && version != secret.Latest {
+	if errors.Is(err, secret.ErrDisabled) && version != secret.Latest {
 		if p, n, newer := v.access(ctx, name, secret.Latest); newer == nil && secret.Number(n) > secret.Number(version) {
 			payload, got, err = p, n, nil
 		}
@@ -82,8 +82,10 @@ func vaultFault(name string, err error) error {
 	switch status.Code(err) {
 	case codes.NotFound, codes.InvalidArgument: // a user id or version that can't be a secret's name has none
 		class = secret.ErrNotFound
-	case codes.PermissionDenied, codes.FailedPrecondition: // the latter: disabled or destroyed
+	case codes.PermissionDenied:
 		class = secret.ErrDenied
+	case codes.FailedPrecondition:
+		class = secret.ErrDisabled
 	default:
 		return fmt.Errorf("secret manager: %s: %w", name, err)
 	}

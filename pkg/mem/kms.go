@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 )
 
@@ -17,23 +18,47 @@ const KMSKey = "projects/local/locations/global/keyRings/agenttrader/cryptoKeys/
 type KMS struct {
 	hook  func(ctx context.Context) error
 	name  string
-	aead  cipher.AEAD
 	calls atomic.Int64
+
+	mu       sync.RWMutex
+	versions []cipher.AEAD // the last one is the primary; nil: destroyed
 }
 
-// errKMSInput is Cloud KMS's INVALID_ARGUMENT.
-var errKMSInput = errors.New("decryption failed: the ciphertext is invalid")
+// Cloud KMS's INVALID_ARGUMENT and FAILED_PRECONDITION.
+var (
+	errKMSInput   = errors.New("decryption failed: the ciphertext is invalid")
+	errKMSVersion = errors.New("the version of the key is destroyed")
+)
 
 // NewKMS is a KMS with one key of that name.
 func NewKMS(name string) (*KMS, error) {
+	k := &KMS{name: name}
+	return k, k.Rotate()
+}
+
+// Rotate makes a new primary version of the key.
+func (k *KMS) Rotate() error {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // it never fails
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
-	return &KMS{name: name, aead: aead}, err
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.versions = append(k.versions, aead)
+	return nil
+}
+
+// Destroy does away with a version, from 1 on.
+func (k *KMS) Destroy(version int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.versions[version-1] = nil
 }
 
 // SetHook makes it call h before each call; its error is the answer. Not while it is in use.
@@ -45,24 +70,36 @@ func (k *KMS) Calls() int64 { return k.calls.Load() }
 // Key implements envelope.Wrapper.
 func (k *KMS) Key() string { return k.name }
 
-// Wrap implements envelope.Wrapper.
+// Wrap implements envelope.Wrapper. The version comes first.
 func (k *KMS) Wrap(ctx context.Context, dataKey, bound []byte) ([]byte, error) {
 	if err := k.called(ctx); err != nil {
 		return nil, err
 	}
-	return k.aead.Seal(nil, nil, dataKey, bound), nil
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	n := len(k.versions)
+	return k.versions[n-1].Seal([]byte{byte(n)}, nil, dataKey, bound), nil
 }
 
 // Unwrap implements envelope.Wrapper.
-func (k *KMS) Unwrap(ctx context.Context, wrapped, bound []byte) ([]byte, error) {
+func (k *KMS) Unwrap(ctx context.Context, wrapped, bound []byte) (dataKey []byte, current bool, err error) {
 	if err := k.called(ctx); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	dataKey, err := k.aead.Open(nil, nil, wrapped, bound)
-	if err != nil {
-		return nil, fmt.Errorf("kms: %s: %w", k.name, errKMSInput)
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	n := len(k.versions)
+	if len(wrapped) == 0 || int(wrapped[0]) < 1 || int(wrapped[0]) > n {
+		return nil, false, fmt.Errorf("kms: %s: %w", k.name, errKMSInput)
 	}
-	return dataKey, nil
+	by := k.versions[wrapped[0]-1]
+	if by == nil {
+		return nil, false, fmt.Errorf("kms: %s: %w", k.name, errKMSVersion)
+	}
+	if dataKey, err = by.Open(nil, nil, wrapped[1:], bound); err != nil {
+		return nil, false, fmt.Errorf("kms: %s: %w", k.name, errKMSInput)
+	}
+	return dataKey, int(wrapped[0]) == n, nil
 }
 
 func (k *KMS) called(ctx context.Context) error {

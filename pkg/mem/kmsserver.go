@@ -68,11 +68,11 @@ func (s *KMSServer) Decrypt(ctx context.Context, r *kmspb.DecryptRequest) (*kmsp
 	if err := s.check(r.GetName(), r.GetCiphertext(), r.GetCiphertextCrc32C(), r.GetAdditionalAuthenticatedData(), r.GetAdditionalAuthenticatedDataCrc32C()); err != nil {
 		return nil, err
 	}
-	dataKey, err := s.kms.Unwrap(ctx, r.GetCiphertext(), r.GetAdditionalAuthenticatedData())
+	dataKey, current, err := s.kms.Unwrap(ctx, r.GetCiphertext(), r.GetAdditionalAuthenticatedData())
 	if err != nil {
 		return nil, kmsStatus(err)
 	}
-	return &kmspb.DecryptResponse{Plaintext: dataKey, PlaintextCrc32C: s.sum(dataKey), UsedPrimary: true}, nil
+	return &kmspb.DecryptResponse{Plaintext: dataKey, PlaintextCrc32C: s.sum(dataKey), UsedPrimary: current}, nil
 }
 
 func (s *KMSServer) check(name string, data []byte, dataSum *wrapperspb.Int64Value, bound []byte, boundSum *wrapperspb.Int64Value) error {
@@ -99,6 +99,9 @@ func kmsStatus(err error) error {
 	}
 	if errors.Is(err, errKMSInput) {
 		return status.Error(codes.InvalidArgument, errKMSInput.Error())
+	}
+	if errors.Is(err, errKMSVersion) {
+		return status.Error(codes.FailedPrecondition, errKMSVersion.Error())
 	}
 	return status.Error(codes.Unavailable, "unavailable")
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/agenttrader/agenttrader/pkg/secret"
 )
@@ -89,17 +90,20 @@ func (s *SecretServer) changeVersion(ctx context.Context, kind, name string, do 
 	var found *secretmanagerpb.SecretVersion
 	err = s.vault.change(ctx, kind, uid, func() error {
 		versions := s.vault.secrets[uid]
-		n := len(versions)
-		if wanted != secret.Latest {
-			n = int(secret.Number(wanted))
-		}
-		if n < 1 || n > len(versions) {
+		n := s.vault.number(uid, wanted)
+		if n == 0 {
 			return secret.ErrNotFound
 		}
 		do(&versions[n-1])
 		found = &secretmanagerpb.SecretVersion{Name: s.versionName(uid, n), State: secretmanagerpb.SecretVersion_ENABLED}
-		if versions[n-1].destroyed {
+		switch v := versions[n-1]; {
+		case v.destroyed:
 			found.State = secretmanagerpb.SecretVersion_DESTROYED
+		case v.disabled:
+			found.State = secretmanagerpb.SecretVersion_DISABLED
+		}
+		if at := versions[n-1].at; !at.IsZero() {
+			found.CreateTime = timestamppb.New(at)
 		}
 		return nil
 	})
@@ -148,7 +152,7 @@ func (s *SecretServer) AddSecretVersion(ctx context.Context, r *secretmanagerpb.
 		if !exists {
 			return errNoSecret
 		}
-		s.vault.secrets[uid] = append(versions, version{payload: p.GetData()})
+		s.vault.secrets[uid] = append(versions, version{payload: p.GetData(), at: s.vault.now()})
 		n = len(versions) + 1
 		return nil
 	})

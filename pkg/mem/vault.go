@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/secret"
 )
@@ -25,22 +26,60 @@ type Vault struct {
 	mu       sync.RWMutex
 	secrets  map[string][]version // by user, oldest first
 	accesses atomic.Int64
+	now      func() time.Time
+	lag      int
 }
 
 type version struct {
-	payload   []byte
-	destroyed bool
+	payload             []byte
+	destroyed, disabled bool
+	at                  time.Time
 }
 
 // What Secret Manager calls NOT_FOUND of the secret itself, ALREADY_EXISTS, and FAILED_PRECONDITION.
 var (
 	errNoSecret  = fmt.Errorf("no such secret: %w", secret.ErrNotFound)
 	errSecret    = errors.New("secret exists already")
-	errDestroyed = fmt.Errorf("version is destroyed: %w", secret.ErrDenied)
+	errDestroyed = fmt.Errorf("version: %w", secret.ErrDisabled)
 )
 
 // NewVault makes an empty vault.
-func NewVault() *Vault { return &Vault{secrets: map[string][]version{}} }
+func NewVault() *Vault {
+	return &Vault{secrets: map[string][]version{}, now: func() time.Time { return time.Time{} }}
+}
+
+// SetClock makes the vault note when versions come. Not while it is in use.
+func (v *Vault) SetClock(now func() time.Time) { v.now = now }
+
+// SetLag makes the newest version known by its number alone, and so the versions before it, so many: Latest is eventually
+// consistent. Not while it is in use.
+func (v *Vault) SetLag(versions int) { v.lag = versions }
+
+// number is the version that is asked for, from 1 on, or 0. The lock is held.
+func (v *Vault) number(userID, version string) int {
+	n, have := int(secret.Number(version)), len(v.secrets[userID])
+	if version == "" || version == secret.Latest {
+		n = max(0, have-v.lag)
+	}
+	if n > have {
+		return 0
+	}
+	return n
+}
+
+// Disable is what a person may do to a version.
+func (v *Vault) Disable(userID string, n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.secrets[userID][n-1].disabled = true
+}
+
+// Destroy is the same for ever.
+func (v *Vault) Destroy(userID string, n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.secrets[userID][n-1] = version{destroyed: true, at: v.secrets[userID][n-1].at}
+}
 
 // SetHook makes the vault call h before each access; its error is the answer. Not while it is in use.
 func (v *Vault) SetHook(h func(ctx context.Context, userID string) error) { v.hook = h }
@@ -52,7 +91,7 @@ func (v *Vault) SetChangeHook(h func(ctx context.Context, op SecretOp) error) { 
 func (v *Vault) Add(userID string, payload []byte) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.secrets[userID] = append(v.secrets[userID], version{payload: payload})
+	v.secrets[userID] = append(v.secrets[userID], version{payload: payload, at: v.now()})
 	return strconv.Itoa(len(v.secrets[userID]))
 }
 
@@ -100,14 +139,10 @@ func (v *Vault) access(ctx context.Context, userID, version string) (payload []b
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	versions := v.secrets[userID]
-	n = len(versions)
-	if version != "" && version != secret.Latest {
-		n = int(secret.Number(version))
-	}
-	if n < 1 || n > len(versions) {
+	if n = v.number(userID, version); n == 0 {
 		return nil, 0, fmt.Errorf("keys of user %s, version %q: %w", userID, version, secret.ErrNotFound)
 	}
-	if versions[n-1].destroyed {
+	if versions[n-1].destroyed || versions[n-1].disabled {
 		return nil, 0, fmt.Errorf("keys of user %s, version %d: %w", userID, n, errDestroyed)
 	}
 	return versions[n-1].payload, n, nil
@@ -118,15 +153,17 @@ func (v *Vault) Put(ctx context.Context, userID string, creds secret.Credentials
 	err := v.change(ctx, "add", userID, func() error {
 		want, have := int(secret.Number(as)), len(v.secrets[userID])
 		switch {
+		case creds.IsZero():
+			return errors.New("there are none")
 		case want == 0:
 			return fmt.Errorf("version %q is no number from 1 on", as)
 		case have >= want:
 			return fmt.Errorf("version %d is there: %w", have, secret.ErrNewer)
 		}
 		for range want - have - 1 {
-			v.secrets[userID] = append(v.secrets[userID], version{destroyed: true})
+			v.secrets[userID] = append(v.secrets[userID], version{destroyed: true, at: v.now()})
 		}
-		v.secrets[userID] = append(v.secrets[userID], version{payload: creds.Payload()})
+		v.secrets[userID] = append(v.secrets[userID], version{payload: creds.Payload(), at: v.now()})
 		return nil
 	})
 	return named("put", userID, err)

@@ -79,7 +79,7 @@ func storeHealthRace(t *testing.T, s Stores, _ func(string) []map[string]any) {
 
 func storeKeys(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	must(t, s.PutUser(t.Context(), user.User{ID: "u", Status: user.Active, CadenceMinutes: 5}))
-	for _, c := range []struct{ raise, want string }{{"9", "9"}, {"10", "10"}, {"9", "10"}, {"10", "10"}, {"", "10"}} {
+	for _, c := range []struct{ raise, want string }{{"9", "9"}, {"10", "10"}, {"9", "10"}, {"10", "10"}, {"", "10"}, {"011", "10"}} {
 		must(t, s.RaiseKeyVersion(t.Context(), "u", c.raise))
 		p, err := s.Users(t.Context(), "", 10)
 		must(t, err)

@@ -68,6 +68,13 @@ func Keeper(t *testing.T, open func(t *testing.T) secret.Keeper) {
 		}
 	}
 
+	if err := k.Put(ctx, "zero", secret.Credentials{}, "1"); err == nil || errors.Is(err, secret.ErrNewer) || !strings.Contains(err.Error(), "zero") {
+		t.Errorf("no keys at all: %v, want an error that names the user", err)
+	}
+	if _, _, err := k.Credentials(ctx, "zero", ""); !errors.Is(err, secret.ErrNotFound) {
+		t.Errorf("no keys at all were stored: %v", err)
+	}
+
 	if err := k.Remove(ctx, "u", "5"); !errors.Is(err, secret.ErrNewer) {
 		t.Errorf("removing version 5 of keys at 6: %v, want ErrNewer", err)
 	}

@@ -13,7 +13,8 @@ import (
 // WrapperFixture is a wrapper, with the means to break it.
 type WrapperFixture struct {
 	envelope.Wrapper
-	Fail func(error) // every call from now on; nil ends it
+	Fail   func(error) // every call from now on; nil ends it
+	Rotate func() error
 }
 
 // Wrapper is the contract of envelope.Wrapper.
@@ -44,33 +45,51 @@ func Wrapper(t *testing.T, open func(t *testing.T) WrapperFixture) {
 		t.Errorf("the same data key gives the same bytes: whoever reads them sees that it is the same; %v", err)
 	}
 	for _, c := range [][]byte{wrapped, again} {
-		if got, err := w.Unwrap(ctx, c, bound); err != nil || !bytes.Equal(got, key) {
+		if got, _, err := w.Unwrap(ctx, c, bound); err != nil || !bytes.Equal(got, key) {
 			t.Errorf("unwrapped: %v, the same: %t", err, bytes.Equal(got, key))
 		}
 	}
-	_, err = w.Unwrap(ctx, wrapped, []byte("agenttrader/dataKeys/64-2"))
+	_, _, err = w.Unwrap(ctx, wrapped, []byte("agenttrader/dataKeys/64-2"))
 	refused("bound to something else", err)
 	for _, i := range []int{0, len(wrapped) / 2, len(wrapped) - 1} {
 		changed := slices.Clone(wrapped)
 		changed[i] ^= 1
-		_, err = w.Unwrap(ctx, changed, bound)
+		_, _, err = w.Unwrap(ctx, changed, bound)
 		refused("changed", err)
 	}
-	_, err = w.Unwrap(ctx, wrapped[:5], bound)
+	_, _, err = w.Unwrap(ctx, wrapped[:5], bound)
 	refused("cut", err)
-	_, err = w.Unwrap(ctx, nil, bound)
+	_, _, err = w.Unwrap(ctx, nil, bound)
 	refused("nothing", err)
 	w.Fail(errors.New("503"))
 	_, err = w.Wrap(shortly(t), key, bound)
 	refused("unavailable", err)
-	_, err = w.Unwrap(shortly(t), wrapped, bound)
+	_, _, err = w.Unwrap(shortly(t), wrapped, bound)
 	refused("unavailable", err)
 	w.Fail(nil)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = w.Unwrap(ended, wrapped, bound)
+	_, _, err = w.Unwrap(ended, wrapped, bound)
 	refused("cancelled", err)
-	if got, err := w.Unwrap(ctx, wrapped, bound); err != nil || !bytes.Equal(got, key) {
+	if got, _, err := w.Unwrap(ctx, wrapped, bound); err != nil || !bytes.Equal(got, key) {
 		t.Errorf("after all that: %v", err)
+	}
+
+	// The key has a new version: what the old one wrapped opens as before, and is told apart.
+	for _, rotated := range []bool{false, true} {
+		if rotated {
+			if err := w.Rotate(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, current, err := w.Unwrap(ctx, wrapped, bound); err != nil || !bytes.Equal(got, key) || current == rotated {
+			t.Errorf("rotated: %t; %v, current: %t", rotated, err, current)
+		}
+	}
+	if again, err = w.Wrap(ctx, key, bound); err != nil {
+		t.Fatal(err)
+	}
+	if _, current, err := w.Unwrap(ctx, again, bound); err != nil || !current {
+		t.Errorf("wrapped by the new version: %v, current: %t", err, current)
 	}
 }

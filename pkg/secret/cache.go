@@ -7,11 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maypok86/otter/v2"
+	"github.com/agenttrader/agenttrader/pkg/wiped"
 )
-
-// loadLimit bounds one access, which others may wait for: it does not end with the first of them.
-const loadLimit = 10 * time.Second
 
 // CacheConfig bounds what a Cache remembers.
 type CacheConfig struct {
@@ -25,9 +22,8 @@ type CacheConfig struct {
 type Cache struct {
 	next   Vault
 	cfg    CacheConfig
-	now    func() time.Time
 	random func() float64
-	pairs  *otter.Cache[string, *pair]
+	pairs  *wiped.Cache[*pair]
 }
 
 // NewCache remembers what next answers.
@@ -35,14 +31,9 @@ func NewCache(next Vault, cfg CacheConfig, now func() time.Time) (*Cache, error)
 	if cfg.Users < 1 || cfg.TTL <= 0 {
 		return nil, fmt.Errorf("cache of keys: %d users for %s: want more than none of both", cfg.Users, cfg.TTL)
 	}
-	c := &Cache{next: next, cfg: cfg, now: now, random: rand.Float64}
+	c := &Cache{next: next, cfg: cfg, random: rand.Float64}
 	var err error
-	c.pairs, err = otter.New(&otter.Options[string, *pair]{
-		MaximumSize:      cfg.Users,
-		Clock:            clock(now),
-		ExpiryCalculator: otter.ExpiryWritingFunc(func(otter.Entry[string, *pair]) time.Duration { return c.lifetime() }),
-		OnAtomicDeletion: func(e otter.DeletionEvent[string, *pair]) { e.Value.wipe() },
-	})
+	c.pairs, err = wiped.New[*pair](cfg.Users, c.lifetime, now)
 	return c, err
 }
 
@@ -53,15 +44,13 @@ func (c *Cache) lifetime() time.Duration {
 // Credentials implements Vault. Of users who are asked for at the same time, each is looked up once.
 func (c *Cache) Credentials(ctx context.Context, userID, version string) (Credentials, string, error) {
 	for range 2 {
-		p, err := c.pairs.Get(ctx, userID, otter.LoaderFunc[string, *pair](func(ctx context.Context, userID string) (*pair, error) {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadLimit)
-			defer cancel()
+		p, err := c.pairs.Get(ctx, userID, func(ctx context.Context, userID string) (*pair, error) {
 			creds, version, err := c.next.Credentials(ctx, userID, version)
 			if err != nil {
 				return nil, err
 			}
 			return newPair(creds, version), nil
-		}))
+		})
 		if err != nil {
 			return Credentials{}, "", err
 		}
@@ -70,25 +59,16 @@ func (c *Cache) Credentials(ctx context.Context, userID, version string) (Creden
 				return creds, p.version, nil
 			}
 		}
-		c.drop(userID, p) // older than what is asked for, or wiped just now
+		c.pairs.Drop(userID, p) // older than what is asked for, or wiped just now
 	}
 	return c.next.Credentials(ctx, userID, version)
 }
 
 // Refused drops the keys of this version: the broker does not take them, and there may be others.
 func (c *Cache) Refused(userID, version string) {
-	if p, ok := c.pairs.GetIfPresent(userID); ok && p.version == version {
-		c.drop(userID, p)
+	if p, ok := c.pairs.Peek(userID); ok && p.version == version {
+		c.pairs.Drop(userID, p)
 	}
-}
-
-func (c *Cache) drop(userID string, p *pair) {
-	c.pairs.ComputeIfPresent(userID, func(now *pair) (*pair, otter.ComputeOp) {
-		if now == p {
-			return nil, otter.InvalidateOp
-		}
-		return now, otter.CancelOp
-	})
 }
 
 // pair is one user's keys, in bytes that can be wiped.
@@ -121,16 +101,11 @@ func (p *pair) open() (Credentials, bool) {
 	return creds.At(p.path), err == nil
 }
 
-func (p *pair) wipe() {
+// Wipe implements wiped.Secret.
+func (p *pair) Wipe() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.keyID)
 	clear(p.secret)
 	p.keyID, p.secret = nil, nil
 }
-
-// clock makes the library see the platform's time. It needs no goroutine: a busy cache cleans up as it is used.
-type clock func() time.Time
-
-func (c clock) NowNano() int64                      { return c().UnixNano() }
-func (c clock) Tick(time.Duration) <-chan time.Time { return nil }

@@ -121,7 +121,6 @@ func TestCacheBound(t *testing.T) {
 		c.vault.Add(user, fmt.Appendf(nil, payload, user, user))
 		c.get(t, user, "")
 	}
-	c.CleanUp()
 	if n := c.Len(); n > 10 {
 		t.Errorf("%d pairs are kept, want at most 10", n)
 	}

@@ -1,7 +1,4 @@
 package secret
 
-// CleanUp does the cache's pending work, and Len is the number of pairs after it.
-func (c *Cache) CleanUp() { c.pairs.CleanUp() }
-
 // Len is the number of pairs.
-func (c *Cache) Len() int { return c.pairs.EstimatedSize() }
+func (c *Cache) Len() int { return c.pairs.Len() }

@@ -14,7 +14,8 @@ type Keeper interface {
 	Vault
 	// Put stores keys under a version above all that are there of the user (else ErrNewer). Of writers who meet, one wins at
 	// most, and the others get ErrNewer: look again. Nobody's newer keys are replaced by older ones. The versions in between,
-	// if any, are answered with this one. An error of any other kind may have come after it took effect.
+	// if any, are answered with this one. An error of any other kind may have come after it took effect. One that was stopped
+	// may leave these keys above others' newer ones, which the same Put, called again, puts right (ErrNewer).
 	Put(ctx context.Context, userID string, creds Credentials, version string) error
 	// Remove forgets a user's keys, unless there is a version above the one named (ErrNewer); "" is any. No keys are no error.
 	Remove(ctx context.Context, userID, version string) error

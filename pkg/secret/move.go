@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // Outcome is what became of one user's move.
@@ -24,7 +25,10 @@ const looks = 5
 type Mover struct {
 	From, To Keeper
 	// Raise notes a version that is higher than what is known of the user. nil: nobody is told.
-	Raise  func(ctx context.Context, userID, version string) error
+	Raise func(ctx context.Context, userID, version string) error
+	// Known is the version that the user's document names now. It is asked before keys are taken out of the source. nil: nobody
+	// knows.
+	Known  func(ctx context.Context, userID string) (version string, err error)
 	Prune  bool // take the keys out of the source
 	DryRun bool // change nothing, and tell what would be done
 }
@@ -39,7 +43,7 @@ type Move struct {
 // Move moves one user's keys. known is the version that the user's document names, if it does. Whoever stores newer keys
 // meanwhile, in either vault, is not overwritten: each round looks at both, and the last one has changed nothing.
 func (m *Mover) Move(ctx context.Context, userID, known string) (Move, error) {
-	r := Move{Outcome: There}
+	r, settled := Move{Outcome: There}, "none"
 	for range looks {
 		source, version, err := newestOf(ctx, m.From, userID, known)
 		if errors.Is(err, ErrNotFound) {
@@ -49,15 +53,19 @@ func (m *Mover) Move(ctx context.Context, userID, known string) (Move, error) {
 			return r, fmt.Errorf("source: %w", err)
 		}
 		if Number(version) == 0 {
-			return r, fmt.Errorf("source: the keys of user %s are of version %.40q, which is no number", userID, version)
+			return r, fmt.Errorf("source: the keys of user %s are of version %.40q, which is no number: %w", userID, version, ErrByHand)
 		}
 		target, has, err := newestOf(ctx, m.To, userID, later(known, version))
 		there := err == nil && Number(has) >= Number(version)
+		// A Put that was stopped may have left our keys above others' newer ones, or a destroyed version: it is called again, once.
+		left := (errors.Is(err, ErrDisabled) || there && has != version && target.Same(source)) && settled != has && !m.DryRun
 		switch {
+		case left:
+			settled = has
 		case err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrMalformed):
 			return r, fmt.Errorf("target: %w", err)
 		case there && has == version && !target.Same(source):
-			return r, fmt.Errorf("user %s has other keys in the target under the same version, %s: store the right ones under a version of their own", userID, version)
+			return r, fmt.Errorf("user %s has other keys in the target under the same version, %s: store the right ones under a version of their own: %w", userID, version, ErrByHand)
 		case there:
 			if r.Version = has; m.DryRun {
 				r.Pruned = m.Prune
@@ -69,7 +77,15 @@ func (m *Mover) Move(ctx context.Context, userID, known string) (Move, error) {
 			if !m.Prune {
 				return r, nil
 			}
-			err := m.From.Remove(ctx, userID, version)
+			now, err := m.knows(ctx, userID, known)
+			if err != nil {
+				return r, err
+			}
+			if now != known {
+				known = now
+				continue
+			}
+			err = m.From.Remove(ctx, userID, version)
 			if errors.Is(err, ErrNewer) {
 				continue
 			}
@@ -89,7 +105,7 @@ func (m *Mover) Move(ctx context.Context, userID, known string) (Move, error) {
 			return r, fmt.Errorf("target: remove what is there and move again: %w", err)
 		}
 	}
-	return r, fmt.Errorf("the keys of user %s changed %d times meanwhile: move the user again", userID, looks)
+	return r, fmt.Errorf("the keys of user %s changed %d times meanwhile: move the user again: %w", userID, looks, ErrByHand)
 }
 
 // without is a user of whom the source has nothing: moved before, or without keys.
@@ -108,6 +124,15 @@ func (m *Mover) without(ctx context.Context, userID, known string, r Move) (Move
 	return r, m.told(ctx, userID, known, has)
 }
 
+// knows is what is known of a user by now, if that is newer.
+func (m *Mover) knows(ctx context.Context, userID, known string) (string, error) {
+	if m.Known == nil {
+		return known, nil
+	}
+	now, err := m.Known(ctx, userID)
+	return later(known, now), err
+}
+
 // told raises what is known of a user.
 func (m *Mover) told(ctx context.Context, userID, known, version string) error {
 	if m.Raise == nil || Number(known) >= Number(version) {
@@ -116,17 +141,31 @@ func (m *Mover) told(ctx context.Context, userID, known, version string) error {
 	return m.Raise(ctx, userID, version)
 }
 
-// newestOf is a vault's newest version, or the known one where that is newer: Latest may lag behind.
+// newestOf is a vault's newest version: Latest may lag behind, so the known one and those after it are asked for by number.
 func newestOf(ctx context.Context, v Vault, userID, known string) (Credentials, string, error) {
 	creds, got, err := v.Credentials(ctx, userID, Latest)
-	if err != nil || Number(known) <= Number(got) {
+	if err != nil {
 		return creds, got, err
 	}
-	newer, n, err := v.Credentials(ctx, userID, known)
-	if errors.Is(err, ErrNotFound) {
-		return creds, got, nil
+	if Number(known) > Number(got) {
+		newer, n, err := v.Credentials(ctx, userID, known)
+		if err == nil {
+			creds, got = newer, n
+		} else if !errors.Is(err, ErrNotFound) {
+			return newer, n, err
+		}
 	}
-	return newer, n, err
+	for Number(got) > 0 {
+		newer, n, err := v.Credentials(ctx, userID, strconv.FormatInt(Number(got)+1, 10))
+		if errors.Is(err, ErrNotFound) {
+			break
+		}
+		if err != nil || Number(n) <= Number(got) {
+			return creds, got, err
+		}
+		creds, got = newer, n
+	}
+	return creds, got, nil
 }
 
 func later(a, b string) string {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 )
 
 const redacted = "[redacted]"
@@ -22,7 +23,13 @@ const maxKey = 256
 // A function holds the keys, since nothing can look into one: fmt calls no method on an unexported field, nor where
 // a verb does not fit (%p, %w), and prints what reflection finds.
 type Credentials struct {
-	reveal func() (keyID, secretKey, path string)
+	reveal func() (keyID, secretKey string, kept place)
+}
+
+// place is where keys are kept, and since when; zero: not known.
+type place struct {
+	path  string
+	since time.Time
 }
 
 // NewCredentials refuses an empty half: the Alpaca SDK would fall back to the process's environment, that is to
@@ -37,7 +44,7 @@ func NewCredentials(keyID, secretKey string) (Credentials, error) {
 	if !isKey(secretKey) {
 		return Credentials{}, fmt.Errorf(notKey, ErrMalformed, "secret_key", maxKey)
 	}
-	return Credentials{reveal: func() (string, string, string) { return keyID, secretKey, "" }}, nil
+	return Credentials{reveal: func() (string, string, place) { return keyID, secretKey, place{} }}, nil
 }
 
 const notKey = "%w: %s must be 1 to %d visible ASCII characters: no space, no line break"
@@ -63,8 +70,28 @@ func (c Credentials) At(path string) Credentials {
 	if c.IsZero() {
 		return c
 	}
-	keyID, secretKey, _ := c.reveal()
-	return Credentials{reveal: func() (string, string, string) { return keyID, secretKey, path }}
+	keyID, secretKey, kept := c.reveal()
+	kept.path = path
+	return Credentials{reveal: func() (string, string, place) { return keyID, secretKey, kept }}
+}
+
+// StoredAt is the same keys, which say when they were stored.
+func (c Credentials) StoredAt(t time.Time) Credentials {
+	if c.IsZero() {
+		return c
+	}
+	keyID, secretKey, kept := c.reveal()
+	kept.since = t
+	return Credentials{reveal: func() (string, string, place) { return keyID, secretKey, kept }}
+}
+
+// Stored is when the keys were stored; zero if their vault does not say.
+func (c Credentials) Stored() time.Time {
+	if c.IsZero() {
+		return time.Time{}
+	}
+	_, _, kept := c.reveal()
+	return kept.since
 }
 
 // Path is where the keys are kept; "" if their vault does not say.
@@ -72,8 +99,8 @@ func (c Credentials) Path() string {
 	if c.IsZero() {
 		return ""
 	}
-	_, _, path := c.reveal()
-	return path
+	_, _, kept := c.reveal()
+	return kept.path
 }
 
 // Same compares the keys, wherever they are kept, and takes the same time for any two.
@@ -112,6 +139,10 @@ var (
 	ErrMalformed = errors.New("secret malformed")
 	// ErrDenied: the secret is disabled, destroyed, or not ours to read.
 	ErrDenied = errors.New("secret access denied")
+	// ErrDisabled is the ErrDenied of keys that somebody disabled or destroyed: no grant of the platform's is missing.
+	ErrDisabled = fmt.Errorf("%w: disabled or destroyed", ErrDenied)
+	// ErrByHand: a user's keys can't be moved as they are, and a person must decide.
+	ErrByHand = errors.New("left to a person")
 )
 
 // Latest asks for the newest version. It may lag behind a rotation, so a known version is named.

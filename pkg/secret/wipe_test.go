@@ -2,6 +2,7 @@ package secret
 
 import (
 	"bytes"
+	"context"
 	"testing"
 	"time"
 )
@@ -18,7 +19,9 @@ func TestWipe(t *testing.T) {
 	}
 	p := newPair(creds, "1")
 	id, key := p.keyID, p.secret
-	c.pairs.Set("u", p)
+	if _, err := c.pairs.Get(t.Context(), "u", func(context.Context, string) (*pair, error) { return p, nil }); err != nil {
+		t.Fatal(err)
+	}
 	c.Refused("u", "1")
 	if len(bytes.Trim(id, "\x00"))+len(bytes.Trim(key, "\x00")) != 0 {
 		t.Errorf("after the eviction there are still %q and %q", id, key)

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
@@ -62,7 +62,7 @@ func (s *Store) RaiseKeyVersion(ctx context.Context, userID, version string) err
 			return user.ErrGone
 		case err != nil:
 			return err
-		case number(parseUser(d).KeyVersion) >= number(version):
+		case secret.Number(parseUser(d).KeyVersion) >= secret.Number(version):
 			return nil
 		}
 		return tx.Update(UserPath(userID), document.Fields{"key_version": version})
@@ -71,12 +71,6 @@ func (s *Store) RaiseKeyVersion(ctx context.Context, userID, version string) err
 		return fmt.Errorf("key version of user %s: %w", userID, err)
 	}
 	return nil
-}
-
-// number of a secret's version; what is none is before all others.
-func number(version string) int64 {
-	n, _ := strconv.ParseInt(version, 10, 64)
-	return n
 }
 
 func parseUser(d document.Document) user.User {

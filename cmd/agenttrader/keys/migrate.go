@@ -76,6 +76,8 @@ Exit status 1: a user's keys could not be moved; the table says whose and why.`,
 			if err := o.Validate(); err != nil {
 				return err
 			}
+			slices.Sort(o.users)
+			o.users = slices.Compact(o.users) // one user is moved once at a time
 			return a.migrate(c, o)
 		},
 	}
@@ -98,7 +100,7 @@ func (a *cli) migrate(c *cobra.Command, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	w := &walk{options: o, users: d.users, mover: &secret.Mover{From: d.secrets, To: d.envelopes, Raise: raise(d.users), Prune: o.prune, DryRun: o.dry}}
+	w := &walk{options: o, users: d.users, mover: &secret.Mover{From: d.secrets, To: d.envelopes, Raise: raise(d.users), Known: known(d.users), Prune: o.prune, DryRun: o.dry}}
 	if o.to == gcp.SecretManager {
 		w.mover.From, w.mover.To = d.envelopes, d.secrets
 	}
@@ -156,5 +158,16 @@ func raise(keys user.Keys) func(ctx context.Context, userID, version string) err
 			return err
 		}
 		return nil
+	}
+}
+
+// known is the version that a user's document names; one who was removed meanwhile has none.
+func known(users user.Finder) func(ctx context.Context, userID string) (string, error) {
+	return func(ctx context.Context, userID string) (string, error) {
+		u, err := users.User(ctx, userID)
+		if err != nil && !errors.Is(err, user.ErrNotFound) {
+			return "", err
+		}
+		return u.KeyVersion, nil
 	}
 }

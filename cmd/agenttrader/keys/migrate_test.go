@@ -223,6 +223,152 @@ func TestRotationMeanwhile(t *testing.T) {
 	}
 }
 
+// Both at once: stopped at any operation, after a rotation at any operation before, and begun anew. The keys that the user's
+// document names are the new ones from then on at every moment, and in the end nobody reads the old ones.
+func TestStoppedAfterRotation(t *testing.T) {
+	for _, to := range directions() {
+		for _, into := range directions() {
+			t.Run(fmt.Sprintf("to %s, new keys into %s", to, into), func(t *testing.T) {
+				w, cases := newWorld(t), 0
+				for m := 1; ; m++ {
+					n := m + 1
+					for ; stopAfterRotation(t, w, to, into, m, n); n++ {
+						cases++
+					}
+					if n == m+1 {
+						break
+					}
+				}
+				if cases < 30 {
+					t.Errorf("only %d cases were found", cases)
+				}
+				w.noLeak()
+			})
+		}
+	}
+}
+
+// stopAfterRotation is false if the migration ends before its n-th operation; at the m-th new keys are stored.
+func stopAfterRotation(t *testing.T, w *world, to, into string, m, n int) bool {
+	t.Helper()
+	uid := fmt.Sprintf("u-%d-%d", m, n)
+	w.step = func(context.Context, bool) error { return nil }
+	w.onboard(other(to), uid, "2")
+	w.restart()
+	args := []string{"--to", to, "--users", uid}
+	if into == to || to == gcp.SecretManager { // Secret Manager deletes unconditionally: new keys go where nothing is removed
+		args = append(args, "--prune")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	count, looking := 0, false
+	w.step = func(context.Context, bool) error {
+		if looking {
+			return nil
+		}
+		looking = true
+		defer func() { looking = false }()
+		if count++; count == m {
+			if err := w.keeper(into).Put(t.Context(), uid, keysOf(t, uid, "3"), "3"); err != nil {
+				t.Errorf("at %d the new keys can't be stored: %v", m, err)
+			}
+			if err := w.store.RaiseKeyVersion(t.Context(), uid, "3"); err != nil {
+				t.Error(err)
+			}
+		}
+		if count >= m {
+			w.named(uid, m, n)
+		}
+		if count == n {
+			cancel()
+			return errors.New("killed")
+		}
+		return ctx.Err()
+	}
+	_, _ = w.migrate(ctx, args...)
+	stopped := count >= n
+	w.restart()
+	count = m // no more rotations
+	w.step = func(context.Context, bool) error {
+		if !looking {
+			looking = true
+			w.named(uid, m, n)
+			looking = false
+		}
+		return nil
+	}
+	if !stopped {
+		return false
+	}
+	for range 2 {
+		if r := w.result(args...); len(r.Failed) > 0 {
+			t.Errorf("rotation at %d, stopped at %d, begun anew: %+v", m, n, r)
+		}
+	}
+	w.step = func(context.Context, bool) error { return nil }
+	if err := w.readable(uid, "3"); err != nil {
+		t.Errorf("rotation at %d, stopped at %d: %v", m, n, err)
+	}
+	w.named(uid, m, n)
+	return true
+}
+
+// named: the version that the user's document names has the new keys, in either order of the custodies.
+func (w *world) named(uid string, m, n int) {
+	w.t.Helper()
+	u, err := w.store.User(w.t.Context(), uid)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, preferred := range directions() {
+		creds, got, err := secret.NewEither(w.keeper(preferred), w.keeper(other(preferred))).Credentials(w.t.Context(), uid, u.KeyVersion)
+		if err != nil || !creds.Same(keysOf(w.t, uid, "3")) {
+			w.t.Errorf("rotation at %d, stopped at %d: %s first, version %s: got %s, %v; want the new keys", m, n, preferred, u.KeyVersion, got, err)
+		}
+	}
+}
+
+// What is a user's own trouble stops nobody else, however many have it; and a user who is named twice is moved once.
+func TestOwnTrouble(t *testing.T) {
+	w := newWorld(t)
+	for i := range 30 {
+		uid := fmt.Sprintf("u%02d", i)
+		w.onboard(gcp.SecretManager, uid, "1")
+		if i%2 == 0 {
+			w.vault.Disable(uid, 1)
+			continue
+		}
+		if err := w.services.Put(t.Context(), uid, keysOf(t, uid, "other"), "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.onboard(gcp.SecretManager, "v", "1")
+	if r := w.result("--to", gcp.Envelope, "--concurrency", "1"); r.Users != 31 || len(r.Failed) != 30 || r.Moved != 1 {
+		t.Errorf("%d users, %d failed, %d moved; want 31, 30, 1", r.Users, len(r.Failed), r.Moved)
+	}
+	w.onboard(gcp.Envelope, "far", "900")
+	if r := w.result("--to", gcp.SecretManager, "--users", "v,far,v"); r.Users != 2 || len(r.Failed) != 1 || r.There != 1 {
+		t.Errorf("v twice: %+v", r)
+	}
+}
+
+// The user's document tells of newer keys after its page was read: nothing is taken out before they are found.
+func TestKnownLater(t *testing.T) {
+	w := newWorld(t)
+	w.onboard(gcp.SecretManager, "alice", "1")
+	asked := 0
+	m := secret.Mover{From: w.secrets, To: w.envelopes, Prune: true, Known: func(context.Context, string) (string, error) {
+		if asked++; asked == 1 {
+			w.rotate(gcp.SecretManager, "alice", "2")
+		}
+		return "2", nil
+	}}
+	if r, err := m.Move(t.Context(), "alice", "1"); err != nil || r.Version != "2" || !r.Pruned {
+		t.Errorf("%+v, %v; want version 2 moved, and the source pruned", r, err)
+	}
+	w.holds(gcp.Envelope, "alice", "2")
+}
+
 // What can't be moved is named with its reason, keeps its keys where they are, and holds up nobody else.
 func TestFailures(t *testing.T) {
 	w := newWorld(t)

@@ -128,8 +128,10 @@ func (w *walk) ended(u user.User, m secret.Move, err error) (enough bool) {
 	}
 	if err != nil {
 		r.Failed = append(r.Failed, failure{u.ID, err.Error()})
-		if errors.Is(err, secret.ErrMalformed) || errors.Is(err, user.ErrNotFound) {
-			return false
+		for _, own := range []error{secret.ErrMalformed, secret.ErrDisabled, secret.ErrByHand, user.ErrNotFound} {
+			if errors.Is(err, own) {
+				return false
+			}
 		}
 		r.inARow++
 		return r.inARow == giveUp

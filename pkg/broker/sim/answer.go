@@ -38,14 +38,18 @@ func appendJSON(b []byte, v any) (_ []byte, err error) {
 				return appendAny(b, v)
 			}
 		}
-		return append(append(append(b, '"'), v...), '"'), nil
+		b = append(b, '"')
+		b = append(b, v...)
+		return append(b, '"'), nil
 	case map[string]any:
 		b = append(b, '{')
 		for k, e := range v {
 			if b[len(b)-1] != '{' {
 				b = append(b, ',')
 			}
-			b = append(append(append(b, '"'), k...), `":`...) // the keys are Alpaca's words, and symbols
+			b = append(b, '"')
+			b = append(b, k...) // Alpaca's words, and symbols: nothing to escape
+			b = append(b, `":`...)
 			if b, err = appendJSON(b, e); err != nil {
 				return b, err
 			}
