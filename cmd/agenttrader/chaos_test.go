@@ -23,17 +23,18 @@ func TestChaos(t *testing.T) {
 	}
 	for _, m := range []struct {
 		name, file, old, mutated string
+		also                     edit
 		broken                   string // the invariant; "": all hold
 	}{
 		{name: "nothing", file: "pkg/signal/signal.go", old: "package signal", mutated: "package signal"},
 		{
-			name: "guard off", file: "services/syncer/store.go", old: "if !first && next.Older(stored) {", mutated: "if false {",
+			name: "guard off", file: "services/syncer/store.go", old: "if !first && next.Older(stored.Snapshot) {", mutated: "if false {",
 			broken: "seq and observed_at never go back",
 		},
 		{
 			name: "retry without end", file: "services/syncer/reader.go",
-			old:     "|| n == r.retries || !health.CauseOf(err).Retried() || ctx.Err() != nil || !r.s.retries.Take() {\n\t\t\treturn v, err\n\t\t}\n\t\tif !pause(ctx, time.Duration(r.s.Random()*float64(firstPause<<n))) {",
-			mutated: "|| !health.CauseOf(err).Retried() || ctx.Err() != nil {\n\t\t\treturn v, err\n\t\t}\n\t\tif !pause(ctx, time.Millisecond) {",
+			old:     "|| n == r.retries || !health.CauseOf(err).Retried() || r.over(ctx) || !r.s.retries.Take() {\n\t\t\treturn v, err\n\t\t}\n\t\tif !r.pause(ctx, time.Duration(r.s.Random()*float64(firstPause<<n))) {",
+			mutated: "|| !health.CauseOf(err).Retried() || r.over(ctx) {\n\t\t\treturn v, err\n\t\t}\n\t\tif !r.pause(ctx, time.Millisecond) {",
 			broken:  "retries end",
 		},
 		{
@@ -58,6 +59,7 @@ func TestChaos(t *testing.T) {
 		},
 		{
 			name: "ids of signals", file: "pkg/signal/signal.go", old: `"\x00" + cause))`, mutated: `"\x00" + cause + time.Now().String()))`,
+			also:   edit{"pkg/risk/state.go", "return p.Tick == b.CauseTick && slices.Contains(p.Causes, b.Cause), p.Tick > b.CauseTick", "return false && slices.Contains(p.Causes, b.Cause), false"}, // either guard is enough
 			broken: "no signal twice",
 		},
 		{
@@ -66,7 +68,11 @@ func TestChaos(t *testing.T) {
 		},
 	} {
 		t.Run(m.name, func(t *testing.T) {
-			bin := build(t, root, m.file, m.old, m.mutated)
+			edits := []edit{{m.file, m.old, m.mutated}}
+			if m.also.file != "" {
+				edits = append(edits, m.also)
+			}
+			bin := build(t, root, edits...)
 			args := []string{"chaos", "--users", "120", "--ticks", "8", "--interval", "700ms", "--compare=false", "--json"}
 			var report local.ChaosReport
 			for seed := range 4 { // a race may be missed once

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,7 +42,7 @@ func TestOracleNoticesWhatIsBroken(t *testing.T) {
 		{"a signaler that does nothing", "services/signaler/signaler.go", "triggered := strategy.Between(old, *now)", "triggered := strategy.Between(old, *now)\n\tif userID != \"\" {\n\t\treturn nil\n\t}", "lost", usual},
 	} {
 		t.Run(m.name, func(t *testing.T) {
-			bin := build(t, root, m.file, m.old, m.mutated)
+			bin := build(t, root, edit{m.file, m.old, m.mutated})
 			var report map[string]any
 			var out []byte
 			for seed := range 2 {
@@ -70,24 +71,29 @@ func TestOracleNoticesWhatIsBroken(t *testing.T) {
 }
 
 // build makes the program with one place of its source replaced.
-func build(t *testing.T, root, file, old, mutated string) string {
+func build(t *testing.T, root string, edits ...edit) string {
 	t.Helper()
 	dir := t.TempDir()
-	path := filepath.Join(root, filepath.FromSlash(file))
-	src, err := os.ReadFile(path)
+	replace, files := map[string]string{}, map[string][]byte{}
+	for n, e := range edits {
+		path := filepath.Join(root, filepath.FromSlash(e.file))
+		src, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(src), e.old); n != 1 {
+			t.Fatalf("%s holds %q %d times, want once: mend this test", e.file, e.old, n)
+		}
+		replace[path] = filepath.Join(dir, fmt.Sprintf("changed%d.go", n))
+		files[replace[path]] = []byte(strings.Replace(string(src), e.old, e.mutated, 1))
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(src), old); n != 1 {
-		t.Fatalf("%s holds %q %d times, want once: mend this test", file, old, n)
-	}
-	changed := filepath.Join(dir, "changed.go")
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{path: changed}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	files[filepath.Join(dir, "overlay.json")] = overlay
 	bin := filepath.Join(dir, "agenttrader")
-	for name, content := range map[string][]byte{changed: []byte(strings.Replace(string(src), old, mutated, 1)), filepath.Join(dir, "overlay.json"): overlay} {
+	for name, content := range files {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -98,3 +104,6 @@ func build(t *testing.T, root, file, old, mutated string) string {
 	}
 	return bin
 }
+
+// edit is a change of one place in a file.
+type edit struct{ file, old, mutated string }

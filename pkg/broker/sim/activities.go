@@ -29,6 +29,13 @@ func (s *Server) Transfer(keyID string, cents int64) bool {
 	return a != nil
 }
 
+// dividend is money that comes in, and no transfer.
+func (a *account) dividend(cents int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cash += cents
+}
+
 func (a *account) transfer(cents int64, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

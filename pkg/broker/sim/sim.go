@@ -25,7 +25,7 @@ type Config struct {
 	Replay  *Replay // bars in place of the random walk; nil: none
 	AnyKey  bool    // every pair of keys is an account; otherwise only registered ones
 
-	Churn      float64 // share of the account reads at which a dollar has just come in: a material change
+	Churn      float64 // share of the account reads at which a dollar's dividend has just come in: a material change
 	Volatility float64 // of each price: the standard deviation of a minute's move; 0: DefaultVolatility
 }
 
@@ -134,7 +134,7 @@ func (s *Server) account(keyID, secretKey string) *account {
 
 func (s *Server) getAccount(w http.ResponseWriter, _ *http.Request, a *account, p prices) {
 	if s.cfg.Churn > 0 && rand.Float64() < s.cfg.Churn {
-		a.transfer(1_00, s.cfg.Now())
+		a.dividend(1_00)
 	}
 	o := a.object(p)
 	for _, f := range s.cfg.Faults {
