@@ -119,11 +119,15 @@ func (w *world) rotate(custody, uid, version string) {
 
 // migrate runs the command.
 func (w *world) migrate(ctx context.Context, args ...string) (stdout string, err error) {
+	return w.run(ctx, append([]string{"migrate"}, args...)...)
+}
+
+func (w *world) run(ctx context.Context, args ...string) (stdout string, err error) {
 	var out, errs bytes.Buffer
 	c := command(func(context.Context, string, options) (*desk, error) {
-		return &desk{where: "test", users: w.store, secrets: w.secrets, envelopes: w.envelopes, close: func() error { return nil }}, nil
+		return &desk{where: "test", users: w.store, secrets: w.secrets, envelopes: w.envelopes, rewrap: envelope.Rewrapper{DB: w.db, To: w.kms}, close: func() error { return nil }}, nil
 	}, func(any) bool { return false })
-	c.SetArgs(append([]string{"migrate"}, args...))
+	c.SetArgs(args)
 	c.SetOut(&out)
 	c.SetErr(&errs)
 	c.SilenceErrors, c.SilenceUsage = true, true
