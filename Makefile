@@ -12,7 +12,7 @@ run: ## a look: the whole platform in one process, 25 users, 5 ticks
 	go run ./cmd/agenttrader local --ticks 5 --interval 2s
 
 test: ## all tests, with the race detector
-	go test -race -timeout 15m work
+	go test -race -timeout 30m work
 
 build: ## all binaries, into bin/
 	go build -o bin/ ./cmd/agenttrader ./services/fanout/cmd/fanout ./services/syncer/cmd/syncer ./services/signaler/cmd/signaler

@@ -29,14 +29,22 @@ type Config struct {
 	Firestore      string `env:"FIRESTORE_EMULATOR_HOST"` // the same
 	PubSub         string `env:"PUBSUB_EMULATOR_HOST"`    // the same
 
-	Custody string `env:"KEY_CUSTODY"` // where the users' keys are: SecretManager or Envelope; "" is the former
-	KMSKey  string `env:"KMS_KEY"`     // the resource name of the key that wraps data keys; "": there are no envelopes
+	Custody      string `env:"KEY_CUSTODY"`          // where the users' keys are: SecretManager or Envelope; "" is the former
+	KMSKey       string `env:"KMS_KEY"`              // the resource name of the key that wraps data keys; "": there are no envelopes
+	KMSKeyBefore string `env:"KMS_KEY_BEFORE"`       // data keys that are wrapped by this one are read too
+	Fallback     string `env:"KEY_CUSTODY_FALLBACK"` // On or Off: whether the other custody is read too; "" is On
 }
 
 // Where the users' keys are kept.
 const (
 	SecretManager = "secret-manager"
 	Envelope      = "envelope"
+)
+
+// Whether the other custody is read for keys that are not in the preferred one.
+const (
+	On  = "on"
+	Off = "off"
 )
 
 // Validate names every fault.
@@ -56,6 +64,15 @@ func (c *Config) Validate() error {
 	}
 	if c.KMSKey != "" && !keyForm.MatchString(c.KMSKey) {
 		errs = append(errs, fmt.Errorf("KMS_KEY is %.300q: want a key's resource name, without a version: %s", c.KMSKey, keyExample))
+	}
+	if c.KMSKeyBefore != "" && !keyForm.MatchString(c.KMSKeyBefore) {
+		errs = append(errs, fmt.Errorf("KMS_KEY_BEFORE is %.300q: want a key's resource name, without a version: %s", c.KMSKeyBefore, keyExample))
+	}
+	if c.KMSKeyBefore != "" && (c.KMSKey == "" || c.KMSKey == c.KMSKeyBefore) {
+		errs = append(errs, errors.New("KMS_KEY_BEFORE is set, and KMS_KEY names no other key: unset the former"))
+	}
+	if c.Fallback != "" && c.Fallback != On && c.Fallback != Off {
+		errs = append(errs, fmt.Errorf("KEY_CUSTODY_FALLBACK is %.80q: want %s or %s", c.Fallback, On, Off))
 	}
 	if c.Custody == Envelope && c.KMSKey == "" {
 		errs = append(errs, fmt.Errorf("KEY_CUSTODY is %s, and KMS_KEY is not set: want the key that wraps the data keys: %s", Envelope, keyExample))

@@ -16,10 +16,13 @@ import (
 )
 
 // Vault is where the users' keys are read, as KEY_CUSTODY and KMS_KEY say. With a KMS_KEY both custodies are read, the
-// preferred one first: so a fleet moves while it works.
+// preferred one first, so that a fleet moves while it works, until KEY_CUSTODY_FALLBACK is off.
 func (c *Cloud) Vault(ctx context.Context) (secret.Vault, error) {
+	if c.cfg.Custody == Envelope && c.cfg.Fallback == Off {
+		return c.Envelopes(ctx)
+	}
 	secrets, err := c.Secrets(ctx)
-	if err != nil || c.cfg.KMSKey == "" {
+	if err != nil || c.cfg.KMSKey == "" || c.cfg.Fallback == Off {
 		return secrets, err
 	}
 	envelopes, err := c.Envelopes(ctx)
@@ -55,7 +58,10 @@ func (c *Cloud) Envelopes(ctx context.Context) (*envelope.Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	return envelope.New(db, wrapper, envelope.DefaultConfig())
+	if c.cfg.KMSKeyBefore == "" {
+		return envelope.New(db, wrapper, envelope.DefaultConfig())
+	}
+	return envelope.New(db, wrapper, envelope.DefaultConfig(), NewKMS(wrapper.client, c.cfg.KMSKeyBefore))
 }
 
 // KMS is one key of Cloud KMS, by its resource name.

@@ -1,6 +1,7 @@
 package gcp_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -33,6 +34,18 @@ func TestCustodyConfig(t *testing.T) {
 	}
 }
 
+// The last steps of a change are checked as the first ones.
+func TestCustodyFallbackConfig(t *testing.T) {
+	for _, c := range []struct{ fallback, before, want string }{
+		{"", "", ""}, {"on", mem.KMSKey + "-old", ""}, {"off", "", ""}, {"no", "", "KEY_CUSTODY_FALLBACK is"}, {"", "old", "KMS_KEY_BEFORE is"}, {"", mem.KMSKey, "no other key"},
+	} {
+		cfg := gcp.Config{Project: "p", Custody: gcp.Envelope, KMSKey: mem.KMSKey, Fallback: c.fallback, KMSKeyBefore: c.before}
+		if err := cfg.Validate(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
 // What the services open reads the preferred custody first and the other one besides, and says where the keys were.
 func TestCustody(t *testing.T) {
 	e, project := emulator.For(t)
@@ -52,8 +65,8 @@ func TestCustody(t *testing.T) {
 	}
 	t.Cleanup(server.Close)
 	t.Setenv("FIRESTORE_EMULATOR_HOST", e.Addr())
-	open := func(custody, key string) *gcp.Cloud {
-		cfg := gcp.Config{Project: project, SecretEndpoint: secrets.Addr(), KMSEndpoint: server.Addr(), Firestore: e.Addr(), Custody: custody, KMSKey: key}
+	open := func(custody, key string, fallback ...string) *gcp.Cloud {
+		cfg := gcp.Config{Project: project, SecretEndpoint: secrets.Addr(), KMSEndpoint: server.Addr(), Firestore: e.Addr(), Custody: custody, KMSKey: key, Fallback: strings.Join(fallback, "")}
 		if err := cfg.Validate(); err != nil {
 			t.Fatal(err)
 		}
@@ -87,6 +100,18 @@ func TestCustody(t *testing.T) {
 		got, _, err := v.Credentials(t.Context(), c.user, "1")
 		if got.Path() != c.path || (err == nil) != (c.path != "") {
 			t.Errorf("%+v: at %q, %v", c, got.Path(), err)
+		}
+	}
+	for custody, other := range map[string]string{gcp.Envelope: "secret", gcp.SecretManager: "sealed"} {
+		v, err := open(custody, mem.KMSKey, gcp.Off).Vault(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := v.Credentials(t.Context(), "both", ""); err != nil {
+			t.Errorf("%s alone: %v", custody, err)
+		}
+		if _, _, err := v.Credentials(t.Context(), other, ""); !errors.Is(err, secret.ErrNotFound) {
+			t.Errorf("%s alone, what the other one has: %v, want ErrNotFound", custody, err)
 		}
 	}
 	if _, err := open("", "").Envelopes(t.Context()); err == nil || !strings.Contains(err.Error(), "KMS_KEY") {

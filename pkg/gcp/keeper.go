@@ -252,7 +252,7 @@ func bestOf(live map[int64][]byte, ours []byte) (best []byte) {
 		if r == 0 {
 			r = n
 		}
-		if r > rank && !(byHand && bytes.Equal(live[n], ours)) {
+		if r > rank && (!byHand || !bytes.Equal(live[n], ours)) {
 			rank, best = r, live[n]
 		}
 	}

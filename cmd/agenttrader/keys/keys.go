@@ -1,4 +1,4 @@
-// Package keys is `agenttrader keys`: it moves the users' brokerage keys from one custody to the other.
+// Package keys is `agenttrader keys`: it moves the users' brokerage keys from one custody to the other, and wraps data keys anew.
 package keys
 
 import (
@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
+	"github.com/agenttrader/agenttrader/pkg/envelope"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/serve"
@@ -34,24 +35,26 @@ func command(open func(context.Context, string, options) (*desk, error), termina
 	app := &cli{open: open, terminal: terminal}
 	c := &cobra.Command{
 		Use:   "keys",
-		Short: "Look after the users' brokerage keys: migrate",
+		Short: "Look after the users' brokerage keys: migrate, rewrap",
 		Long: `The users' keys are in Secret Manager, a secret for each user, or encrypted in documents, under data keys that Cloud KMS
 wraps. GCP_PROJECT, KMS_KEY and the other variables of docs/configuration.md say where. No command shows a key.`,
-		Example: `  agenttrader keys migrate --to envelope --dry-run`,
-		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+		Example: `  agenttrader keys migrate --to envelope --dry-run
+  agenttrader keys rewrap --dry-run`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.PersistentFlags().StringVar(&app.project, "project", "", "the Google Cloud project (default: GCP_PROJECT)")
-	c.AddCommand(app.migrateCommand())
+	c.AddCommand(app.migrateCommand(), app.rewrapCommand())
 	return c
 }
 
-// desk is what a migration works with.
+// desk is what the subcommands work with.
 type desk struct {
 	where     string // for people
 	users     users
 	secrets   secret.Keeper
 	envelopes secret.Keeper
+	rewrap    envelope.Rewrapper
 	close     func() error
 }
 
@@ -92,10 +95,20 @@ func openCloud(ctx context.Context, project string, o options) (_ *desk, err err
 	if err != nil {
 		return nil, err
 	}
+	to, err := c.KMS(ctx, cfg.KMSKey)
+	if err != nil {
+		return nil, err
+	}
+	rewrap := envelope.Rewrapper{DB: db, To: to}
+	if o.from != "" {
+		if rewrap.From, err = c.KMS(ctx, o.from); err != nil {
+			return nil, err
+		}
+	}
 	pace := rate.NewLimiter(rate.Limit(float64(o.rate)/60), 1)
 	return &desk{
 		where: fmt.Sprintf("project %s, key %s", cfg.ProjectID(), cfg.KMSKey), users: store.New(db),
 		secrets:   secrets.Writing(gcp.VaultWriting{Pace: pace.Wait, Topic: o.topic}),
-		envelopes: envelopes, close: func() error { return c.CloseWithin(closeLimit) },
+		envelopes: envelopes, rewrap: rewrap, close: func() error { return c.CloseWithin(closeLimit) },
 	}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	secretmanager "cloud.google.com/go/secretmanager/apiv1"
@@ -35,6 +36,7 @@ type world struct {
 	envelopes *envelope.Vault                            // of the command; a new one is another process
 	services  *envelope.Vault                            // of those who read and write meanwhile
 	step      func(ctx context.Context, done bool) error // around each operation that changes something, before the others
+	stepping  sync.WaitGroup                             // a call that was cut short may still be in its step
 	kmsFault  error
 	printed   strings.Builder // all output of all runs
 }
@@ -49,10 +51,10 @@ func newWorld(t *testing.T) *world {
 	if w.kms, err = mem.NewKMS(mem.KMSKey); err != nil {
 		t.Fatal(err)
 	}
-	w.db.SetHook(func(ctx context.Context, op mem.Op) error { return w.step(ctx, op.Done) })
-	w.vault.SetChangeHook(func(ctx context.Context, op mem.SecretOp) error { return w.step(ctx, op.Done) })
-	w.vault.SetHook(func(ctx context.Context, _ string) error { return w.step(ctx, false) })
-	w.kms.SetHook(func(ctx context.Context) error { return errors.Join(w.kmsFault, w.step(ctx, false)) })
+	w.db.SetHook(func(ctx context.Context, op mem.Op) error { return w.steps(ctx, op.Done) })
+	w.vault.SetChangeHook(func(ctx context.Context, op mem.SecretOp) error { return w.steps(ctx, op.Done) })
+	w.vault.SetHook(func(ctx context.Context, _ string) error { return w.steps(ctx, false) })
+	w.kms.SetHook(func(ctx context.Context) error { return errors.Join(w.kmsFault, w.steps(ctx, false)) })
 	server, err := mem.ServeSecrets(t.Context(), "127.0.0.1:0", project, w.vault)
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +69,12 @@ func newWorld(t *testing.T) *world {
 	w.secrets = gcp.NewVault(client, project)
 	w.restart()
 	return w
+}
+
+func (w *world) steps(ctx context.Context, done bool) error {
+	w.stepping.Add(1)
+	defer w.stepping.Done()
+	return w.step(ctx, done)
 }
 
 // restart is other processes: they remember nothing.
@@ -119,11 +127,15 @@ func (w *world) rotate(custody, uid, version string) {
 
 // migrate runs the command.
 func (w *world) migrate(ctx context.Context, args ...string) (stdout string, err error) {
+	return w.run(ctx, append([]string{"migrate"}, args...)...)
+}
+
+func (w *world) run(ctx context.Context, args ...string) (stdout string, err error) {
 	var out, errs bytes.Buffer
 	c := command(func(context.Context, string, options) (*desk, error) {
-		return &desk{where: "test", users: w.store, secrets: w.secrets, envelopes: w.envelopes, close: func() error { return nil }}, nil
+		return &desk{where: "test", users: w.store, secrets: w.secrets, envelopes: w.envelopes, rewrap: envelope.Rewrapper{DB: w.db, To: w.kms}, close: func() error { return nil }}, nil
 	}, func(any) bool { return false })
-	c.SetArgs(append([]string{"migrate"}, args...))
+	c.SetArgs(args)
 	c.SetOut(&out)
 	c.SetErr(&errs)
 	c.SilenceErrors, c.SilenceUsage = true, true

@@ -24,6 +24,7 @@ type options struct {
 	atOnce int
 	rate   int
 	topic  string
+	from   string // of a rewrapping: another KMS key
 }
 
 // Validate names every fault.
@@ -59,9 +60,11 @@ read back; keys that are stored meanwhile are never overwritten by older ones. I
 and run again: who is in the target already is left alone.
 
 The way of a fleet:
-  1. set KMS_KEY everywhere, and KEY_CUSTODY to the target: the services then read both, the target first, and new keys go there
+  1. set KMS_KEY everywhere, and KEY_CUSTODY to the target: the services then read both, the target first. New keys go to envelopes
+     from now on, whichever way the fleet moves; with Secret Manager as the target until their user is moved
   2. agenttrader keys migrate --to TARGET, until no user fails
   3. the same with --prune, which takes the keys out of the source, each user's after the target's were read
+  4. set KEY_CUSTODY_FALLBACK=off everywhere
 
 Secret Manager numbers versions itself: up to 500 are added, and those in between destroyed, until a user's number is reached.
 It allows 600 such reads and 600 writes a minute; --rate bounds both together.
