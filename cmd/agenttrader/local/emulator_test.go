@@ -34,6 +34,7 @@ func TestOnFirestoreEmulator(t *testing.T) {
 		"raw": "mapValue", "positions": "arrayValue", "open_orders": "arrayValue", "detail_observed_at": "timestampValue",
 		"tick": "stringValue", "seq": "integerValue", "slot_minutes": "integerValue", "changed_seq": "integerValue", "observed_at": "timestampValue",
 		"key_version": "stringValue", "content_hash": "stringValue", "incomplete": "booleanValue",
+		"flows": "arrayValue", "flows_observed_at": "timestampValue", "flows_since": "timestampValue", "net_flow": "stringValue",
 	}
 	if d := cmp.Diff(want, types(snapshot)); d != "" {
 		t.Errorf("snapshot's types (-want +got):\n%s", d)

@@ -38,7 +38,7 @@ func RSI(closes []float64, n int) float64 {
 	if gain+loss == 0 {
 		return 50
 	}
-	return 100 * gain / (gain + loss)
+	return min(100*gain/(gain+loss), 100) // a float's rounding may be past it
 }
 
 // smooth is Wilder's moving average: the newest value counts for 1/n.
