@@ -32,11 +32,7 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 	if err != nil {
 		return at, err
 	}
-	cfg := fanout.DefaultConfig()
-	if p.opts.Interval < 10*time.Second { // of a minute so short, the default hold is less than a busy machine's pauses
-		cfg.Hold = 59 * time.Second
-	}
-	fan, err := fanout.New(cfg, fanout.Deps{
+	fan, err := fanout.New(fanout.DefaultConfig(), fanout.Deps{
 		Users: p.store, Health: p.store, Trading: p.store, Roster: p.store, Notes: p.store, Scan: p.store, Ledger: p.store,
 		Requests: p.meter.requests(p.publisher(topicRequests)), Shards: p.publisher(topicTicks),
 		Now: p.now, NewOwner: uuid.NewString, Open: timetable.Open,
