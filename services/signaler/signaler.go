@@ -77,6 +77,14 @@ func (s *Service) Handle(ctx context.Context, e event.Event) error {
 	if quiet(e) {
 		return nil
 	}
+	err := s.handle(ctx, e)
+	if errors.Is(err, document.ErrConflict) {
+		return event.Defer(err) // other events of the user are at work: this one comes again
+	}
+	return err
+}
+
+func (s *Service) handle(ctx context.Context, e event.Event) error {
 	c, p, err := change(e)
 	if err != nil || p.collection == "" || c.New == nil {
 		return err
