@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -358,7 +359,9 @@ func (r *Record) Encode() ([]byte, error) {
 			return nil, fmt.Errorf("decision: %w", err)
 		}
 		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
+		z := writers.Get().(*gzip.Writer)
+		defer writers.Put(z)
+		z.Reset(&b)
 		if _, err := z.Write(text); err != nil {
 			return nil, fmt.Errorf("decision: %w", err)
 		}
@@ -371,6 +374,9 @@ func (r *Record) Encode() ([]byte, error) {
 	}
 	return nil, fmt.Errorf("decision: more than %d bytes", MaxBody)
 }
+
+// writers: a new one is most of a megabyte.
+var writers = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 
 // Decode reads a body.
 func Decode(body []byte) (*Record, error) {
