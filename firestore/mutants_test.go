@@ -109,7 +109,7 @@ func (m mutant) promising(all []try) (some []try) {
 		switch {
 		case m.way != either && (m.way == closes) != a.allowed(), !slices.Contains(m.ops, a.op), !slices.ContainsFunc(m.near, near):
 			continue
-		case seen[a.name] < 5:
+		case seen[a.name] < 2:
 			seen[a.name]++
 			rank[i] = 1
 		case a.name == "owner":
