@@ -167,7 +167,7 @@ func writeAll(t *testing.T, db *mem.DB) {
 	one := decimal.NewFromInt(1)
 	must(t, s.PutUser(ctx, user.User{ID: "u", Status: user.Active, CadenceMinutes: 1, BrokerEnv: "paper", SyncHours: market.Always, KeyVersion: "1", TenantID: "t"}))
 	snap := porttest.Snapshot("u", 1, noon)
-	snap.SlotMinutes, snap.Flows.Gap = 60, noon
+	snap.SlotMinutes, snap.Flows.Gap, snap.Flows.GapCash = 60, noon, decimal.NewNullDecimal(one)
 	snap.Positions[0].AvgEntryPrice, snap.Positions[0].CurrentPrice = decimal.NewNullDecimal(one), decimal.NewNullDecimal(one)
 	o := &snap.OpenOrders[0]
 	o.Notional, o.FilledQty, o.LimitPrice, o.ClientOrderID = decimal.NewNullDecimal(one), decimal.NewNullDecimal(one), decimal.NewNullDecimal(one), "c"
@@ -201,6 +201,7 @@ func writeAll(t *testing.T, db *mem.DB) {
 
 func writeSignals(t *testing.T, s *store.Store, snap account.Snapshot, noon time.Time) {
 	one := decimal.NewFromInt(1)
+	mark := risk.Mark{Equity: decimal.NewNullDecimal(one), At: noon, Flow: one}
 	batch := signal.Batch{UserID: "u", StrategyID: "s", ChangedSeq: 1, Cause: "c", CauseTick: tick.Of(noon), Now: noon}
 	_, err := s.Place(t.Context(), batch, func(v risk.View) risk.Plan {
 		*v.State = risk.State{
@@ -209,10 +210,10 @@ func writeSignals(t *testing.T, s *store.Store, snap account.Snapshot, noon time
 				CreatedAt: noon, ExpiresAt: noon, SettledAt: noon, Executed: true, Shown: true,
 			}},
 			Day:        risk.Day{Start: noon, End: noon, Notional: one, Orders: 1},
-			Mark:       risk.Mark{Equity: decimal.NewNullDecimal(one), At: noon, Flow: one},
+			Mark:       mark,
 			Traded:     map[string]time.Time{"SPY": noon},
 			Breaches:   []risk.Breach{{Strategy: "s", Code: risk.DrawdownExceeded, At: noon, Value: one, Bound: one}},
-			Strategies: map[string]risk.Progress{"s": {Tick: 1, Causes: []string{"c"}, State: strategy.State{"a": "b"}, Notional: one, Orders: 1}},
+			Strategies: map[string]risk.Progress{"s": {Tick: 1, Causes: []string{"c"}, State: strategy.State{"a": "b"}, Notional: one, Orders: 1, Mark: mark}},
 		}
 		return risk.Plan{
 			Write: true,

@@ -52,7 +52,7 @@ type chaos struct {
 	inFlight int
 	mostOpen int  // broker calls at once
 	calm     bool // the platform has no fault in this tick, and had none in the last
-	refused  int  // deliveries that a service did not take while all was calm
+	refused  int  // deliveries that began and ended while all was calm, and that a service did not take
 	late     int  // users who were not fresh two ticks after a fault
 	checks   int  // of that
 	faulty   int  // users
@@ -156,9 +156,12 @@ func (c *chaos) broker(h http.Handler) http.Handler {
 // answers searches what a service answers, and counts what it refuses while the platform has no fault of its own.
 func (c *chaos) answers(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		calm := c.calm // at its beginning, too: what the store refused before may be told long after
+		c.mu.Unlock()
 		h.ServeHTTP(&searched{w, func(b []byte) {
 			c.search("response", b)
-			if bytes.HasPrefix(b, []byte("try again")) {
+			if calm && bytes.HasPrefix(b, []byte("try again")) {
 				c.mu.Lock()
 				defer c.mu.Unlock()
 				if c.calm {
