@@ -24,9 +24,8 @@ type statement struct {
 
 var (
 	comment = regexp.MustCompile(`(?m)//.*$`)
-	opening = regexp.MustCompile(`(match|function|service)\s+([^\s]+)(\([^)]*\))?\s*\{`)
-	allow   = regexp.MustCompile(`\ballow ([a-z, ]+): if `)
-	returns = regexp.MustCompile(`\breturn `)
+	opening = regexp.MustCompile(`^(match|function|service)\s+([^\s]+)(\([^)]*\))?\s*\{`)
+	allow   = regexp.MustCompile(`^allow ([a-z, ]+): if `)
 )
 
 const documents = "/databases/{database}/documents"
@@ -36,7 +35,7 @@ func parseRules(rules string) (f ruleFile) {
 	var blocks []string // the open ones' names
 	for i := 0; i < len(f.code); {
 		rest := f.code[i:]
-		if m := opening.FindStringSubmatchIndex(rest); m != nil && m[0] == 0 {
+		if m := opening.FindStringSubmatchIndex(rest); m != nil {
 			name := rest[m[4]:m[5]]
 			if rest[m[2]:m[3]] == "function" {
 				name, _, _ = strings.Cut(name, "(")
@@ -51,14 +50,13 @@ func parseRules(rules string) (f ruleFile) {
 		}
 		s := statement{pattern: pattern(blocks)}
 		if last := len(blocks) - 1; last >= 0 {
-			s.function, _ = strings.CutPrefix(blocks[last], "function ")
-			if s.function == blocks[last] {
-				s.function = ""
+			if name, ok := strings.CutPrefix(blocks[last], "function "); ok {
+				s.function = name
 			}
 		}
 		m := allow.FindStringSubmatchIndex(rest)
 		switch {
-		case m != nil && m[0] == 0:
+		case m != nil:
 			s.methodsFrom, s.methodsTo, s.from = i+m[2], i+m[3], i+m[1]
 			s.methods = methodsOf(rest[m[2]:m[3]])
 		case strings.HasPrefix(rest, "return "):
