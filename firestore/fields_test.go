@@ -173,7 +173,7 @@ func writeAll(t *testing.T, db *mem.DB) {
 	o.Notional, o.FilledQty, o.LimitPrice, o.ClientOrderID = decimal.NewNullDecimal(one), decimal.NewNullDecimal(one), decimal.NewNullDecimal(one), "c"
 	_, err := s.PutSnapshot(ctx, snap)
 	must(t, err)
-	_, _, err = s.Update(ctx, "u", func(h health.Health) health.Health {
+	_, _, err = s.Update(ctx, "u", func(health.Health) health.Health {
 		return health.Health{State: health.NeedsReauth, Cause: health.Unauthorized, Failures: 2, KeyVersion: "1", Tick: tick.Of(noon), LastAttemptAt: noon, NextAttemptAt: noon}
 	})
 	must(t, err)

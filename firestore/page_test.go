@@ -61,7 +61,7 @@ type try struct {
 	caller
 }
 
-func (a try) allowed() bool { return slices.Contains(a.may, a.caller.name) }
+func (a try) allowed() bool { return slices.Contains(a.may, a.name) }
 
 // tries are all attempts, in the order of the page.
 func (p *page) tries() (all []try) {
