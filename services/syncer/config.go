@@ -21,6 +21,8 @@ type Config struct {
 	KeyTTL     time.Duration `env:"SYNCER_KEY_TTL"`  // how long a user's keys are remembered; 0: they are not
 	Remembered int           `env:"SYNCER_REMEMBER"` // users whose keys and last snapshot are remembered; 0: none
 
+	Legacy account.Legacy // for whom the predecessor's paths are written too
+
 	BreakerUsers  int           `env:"SYNCER_BREAKER_USERS"`  // different users that must fail alike to open the breaker, and at least half of all
 	BreakerWindow time.Duration `env:"SYNCER_BREAKER_WINDOW"` // within which they do
 	BreakerOpen   time.Duration `env:"SYNCER_BREAKER_OPEN"`   // from its opening to the next probe
@@ -31,7 +33,7 @@ func DefaultConfig(project string) Config {
 	return Config{
 		Project: project, Deadline: 10 * time.Second, Band: account.DefaultBand,
 		Concurrency: 256, KeyBudget: 150, EgressBudget: 500,
-		KeyTTL: time.Hour, Remembered: 20_000,
+		KeyTTL: time.Hour, Remembered: 20_000, Legacy: account.Legacy{Phase: account.Off},
 		BreakerUsers: 10, BreakerWindow: time.Minute, BreakerOpen: 30 * time.Second,
 	}
 }
@@ -54,5 +56,5 @@ func (c *Config) Validate() error {
 	wrong(c.BreakerUsers < 2, "SYNCER_BREAKER_USERS", c.BreakerUsers, "at least 2")
 	wrong(c.BreakerWindow < time.Second, "SYNCER_BREAKER_WINDOW", c.BreakerWindow, "at least 1s")
 	wrong(c.BreakerOpen < time.Millisecond, "SYNCER_BREAKER_OPEN", c.BreakerOpen, "at least 1ms")
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Legacy.Validate())...)
 }
