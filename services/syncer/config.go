@@ -3,6 +3,7 @@ package syncer
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
@@ -10,6 +11,7 @@ import (
 
 // Config is what an operator can set. Every bound is the instance's: the fleet's is that times the number of instances.
 type Config struct {
+	Mode     string        `env:"MODE"` // "": the platform's; ModeLegacy is for a Single
 	Project  string        // the Google Cloud project, part of encrypted_key_path where the vault does not say it
 	Deadline time.Duration `env:"SYNCER_DEADLINE"` // for all broker calls of one sync, retries included; 1 s to 25 s
 	Band     int64         `env:"SYNCER_BAND"`     // basis points by which equity or buying power must move to be a material change
@@ -46,6 +48,7 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s is %v: want %s", name, value, want))
 		}
 	}
+	wrong(c.Mode != "" && c.Mode != ModeLegacy, "MODE", strconv.Quote(c.Mode), "legacy, or unset it for a platform of many users")
 	wrong(c.Deadline < time.Second || c.Deadline > 25*time.Second, "SYNCER_DEADLINE", c.Deadline, "1s to 25s")
 	wrong(c.Band < 0 || c.Band > 10_000, "SYNCER_BAND", c.Band, "0 to 10000 basis points")
 	wrong(c.Concurrency < 1 || c.Concurrency > 10_000, "SYNCER_CONCURRENCY", c.Concurrency, "1 to 10000")
