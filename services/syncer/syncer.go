@@ -54,7 +54,7 @@ type Result struct {
 type Deps struct {
 	Vault     secret.Vault
 	Broker    broker.Broker
-	Snapshots account.Store
+	Snapshots account.CopyStore
 	Health    health.Store
 	Keys      user.Keys
 	Now       func() time.Time
@@ -239,7 +239,7 @@ func (s *Service) sync(ctx context.Context, req event.SyncRequest, t tick.Tick) 
 		KeyVersion: used.version, KeyPath: s.keyPath(used, req.UserID), TraceParent: req.TraceParent,
 		SlotMinutes: req.SlotMinutes,
 	}
-	outcome, err = s.store(ctx, r, next, req.CadenceMinutes)
+	outcome, err = s.store(ctx, r, next, req)
 	return outcome, r.partial(), err
 }
 
