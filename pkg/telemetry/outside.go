@@ -7,10 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
@@ -31,11 +27,7 @@ type vault struct {
 
 // Credentials implements secret.Vault.
 func (v *vault) Credentials(ctx context.Context, userID, version string) (secret.Credentials, string, error) {
-	var span trace.Span
-	if traced(ctx) {
-		ctx, span = v.t.tracer.Start(ctx, "vault read", trace.WithSpanKind(trace.SpanKindClient))
-		defer span.End()
-	}
+	ctx, span := v.t.call(ctx, "vault read")
 	creds, got, err := v.next.Credentials(ctx, userID, version)
 	result := "ok"
 	switch cause := health.CauseOf(err); {
@@ -44,9 +36,7 @@ func (v *vault) Credentials(ctx context.Context, userID, version string) (secret
 	case err != nil:
 		result = "fault"
 	}
-	if span != nil && err != nil {
-		span.SetStatus(codes.Error, result)
-	}
+	end(span, unless(result))
 	v.t.meters.vaultRead(ctx, result)
 	return creds, got, err
 }
@@ -66,22 +56,15 @@ type transport struct {
 
 // RoundTrip implements http.RoundTripper. Neither the request's headers nor its query are told to anybody.
 func (r *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, began, call := req.Context(), time.Now(), callOf(req.URL.Path)
-	var span trace.Span
-	if traced(ctx) {
-		ctx, span = r.t.tracer.Start(ctx, "alpaca "+call, trace.WithSpanKind(trace.SpanKindClient))
-		defer span.End()
+	began, call := time.Now(), callOf(req.URL.Path)
+	ctx, span := r.t.call(req.Context(), "alpaca "+call)
+	if span != nil {
 		req = req.WithContext(ctx)
 	}
 	resp, err := r.next.RoundTrip(req)
 	answer := answerOf(resp, err)
 	r.t.meters.called(ctx, call, answer, time.Since(began))
-	if span != nil {
-		span.SetAttributes(attribute.String("agenttrader.answer", answer))
-		if answer != "ok" {
-			span.SetStatus(codes.Error, answer)
-		}
-	}
+	end(span, unless(answer))
 	if err == nil {
 		if left, ok := headroom(resp.Header); ok {
 			r.t.meters.headroom(ctx, left)
@@ -141,11 +124,7 @@ type advisor struct {
 
 // Advise implements strategy.Advisor.
 func (a *advisor) Advise(ctx context.Context, userID string, q strategy.Question) (strategy.Answer, error) {
-	var span trace.Span
-	if traced(ctx) {
-		ctx, span = a.t.tracer.Start(ctx, "model ask", trace.WithSpanKind(trace.SpanKindClient))
-		defer span.End()
-	}
+	ctx, span := a.t.call(ctx, "model ask")
 	answer, err := a.next.Advise(ctx, userID, q)
 	result := "ok"
 	switch {
@@ -154,9 +133,15 @@ func (a *advisor) Advise(ctx context.Context, userID string, q strategy.Question
 	case answer.Failure != "":
 		result = code(answer.Failure)
 	}
-	if span != nil && result != "ok" {
-		span.SetStatus(codes.Error, result)
-	}
+	end(span, unless(result))
 	a.t.meters.asked(ctx, result)
 	return answer, err
+}
+
+// unless is a result that is not well; "" if it is.
+func unless(result string) string {
+	if result == "ok" {
+		return ""
+	}
+	return result
 }

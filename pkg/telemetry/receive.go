@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -34,7 +35,7 @@ func (t *Telemetry) watch(ctx context.Context, h http.Header, e *event.Event) (c
 		class := event.ClassOf(err)
 		t.meters.event(ctx, kind, class, time.Since(began))
 		if span != nil {
-			finish(span, class, err)
+			finish(ctx, span, class, err)
 		}
 	}
 }
@@ -60,7 +61,7 @@ func (t *Telemetry) begin(ctx context.Context, h http.Header, e *event.Event, ki
 		}
 		return ctx, nil
 	}
-	ctx, span := t.tracer.Start(ctx, t.source.Service+" "+kind, options...)
+	ctx, span := t.tracer.Start(context.WithValue(ctx, callsKey{}, &atomic.Int64{}), t.source.Service+" "+kind, options...)
 	if e.Context != nil {
 		span.SetAttributes(attribute.String("cloudevents.event_id", bounded(e.ID())), attribute.String("cloudevents.event_type", bounded(e.Type())))
 		e.SetExtension(parent, format(ctx))
@@ -98,10 +99,13 @@ func tickOf(e event.Event) (tick.Tick, bool) {
 }
 
 // finish ends a delivery's span. What the error says is in the logs alone, which have the span's id.
-func finish(span trace.Span, class event.Class, err error) {
+func finish(ctx context.Context, span trace.Span, class event.Class, err error) {
 	span.SetAttributes(attribute.String("agenttrader.class", string(class)))
 	if cause := health.CauseOf(err); cause != "" {
 		span.SetAttributes(attribute.String("agenttrader.cause", string(cause)))
+	}
+	if n, ok := ctx.Value(callsKey{}).(*atomic.Int64); ok && n.Load() > mostCalls {
+		span.SetAttributes(attribute.Int64("agenttrader.calls_left_out", n.Load()-mostCalls))
 	}
 	if class == event.Retry || class == event.Poison {
 		span.SetStatus(codes.Error, string(class))

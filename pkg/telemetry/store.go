@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
 )
@@ -35,21 +33,22 @@ type db struct {
 	next document.DB
 }
 
-// span begins one of an operation, if the request is traced. end is told how it went.
+// span begins one of an operation, if it gets one. ended is told how it went.
 func (d *db) span(ctx context.Context, op, collection string) (context.Context, func(error)) {
-	if !traced(ctx) {
+	ctx, span := d.t.call(ctx, strings.TrimSpace("firestore "+op+" "+collection),
+		attribute.String("db.system.name", "gcp.firestore"), attribute.String("db.operation.name", op), attribute.String("db.collection.name", collection))
+	if span == nil {
 		return ctx, func(error) {}
 	}
-	ctx, span := d.t.tracer.Start(ctx, "firestore "+op+" "+collection, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		attribute.String("db.system.name", "gcp.firestore"), attribute.String("db.operation.name", op), attribute.String("db.collection.name", collection)))
 	return ctx, func(err error) {
 		if what := outcome(err); what != "" {
 			span.SetAttributes(attribute.String("agenttrader.outcome", what))
 		}
+		failed := ""
 		if fault(err) {
-			span.SetStatus(codes.Error, "store")
+			failed = "store"
 		}
-		span.End()
+		end(span, failed)
 	}
 }
 
@@ -82,9 +81,9 @@ func (d *db) done(ctx context.Context, op, collection string, n int, err error) 
 // Get implements document.DB.
 func (d *db) Get(ctx context.Context, path string) (document.Document, error) {
 	c := collectionOf(path)
-	ctx, end := d.span(ctx, "get", c)
+	ctx, ended := d.span(ctx, "get", c)
 	doc, err := d.next.Get(ctx, path)
-	end(err)
+	ended(err)
 	d.done(ctx, read, c, 1, err)
 	return doc, err
 }
@@ -92,9 +91,9 @@ func (d *db) Get(ctx context.Context, path string) (document.Document, error) {
 // Query implements document.DB.
 func (d *db) Query(ctx context.Context, q document.Query) ([]document.Document, error) {
 	c := q.Collection[strings.LastIndexByte(q.Collection, '/')+1:]
-	ctx, end := d.span(ctx, "query", c)
+	ctx, ended := d.span(ctx, "query", c)
 	docs, err := d.next.Query(ctx, q)
-	end(err)
+	ended(err)
 	d.done(ctx, read, c, max(1, len(docs)), err) // one without results is billed as one
 	return docs, err
 }
@@ -129,22 +128,22 @@ func (d *db) Delete(ctx context.Context, path string, at time.Time) error {
 
 func (d *db) write(ctx context.Context, name, op, path string, do func(context.Context) error) error {
 	c := collectionOf(path)
-	ctx, end := d.span(ctx, name, c)
+	ctx, ended := d.span(ctx, name, c)
 	err := do(ctx)
-	end(err)
+	ended(err)
 	d.done(ctx, op, c, 1, err)
 	return err
 }
 
 // Transact implements document.DB. The writes of the attempt that was committed count, and the reads of all.
 func (d *db) Transact(ctx context.Context, fn func(context.Context, document.Tx) error) error {
-	ctx, end := d.span(ctx, "transact", "")
+	ctx, ended := d.span(ctx, "transact", "")
 	var last *tx
 	err := d.next.Transact(ctx, func(ctx context.Context, next document.Tx) error {
 		last = &tx{Tx: next, db: d}
 		return fn(ctx, last)
 	})
-	end(err)
+	ended(err)
 	if fault(err) {
 		d.t.meters.storeFault(ctx, write)
 	}

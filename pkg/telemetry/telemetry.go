@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -77,3 +80,31 @@ func (t *Telemetry) Close(ctx context.Context) error {
 
 // traced says whether what ctx belongs to is traced.
 func traced(ctx context.Context) bool { return trace.SpanFromContext(ctx).IsRecording() }
+
+// mostCalls bounds the spans of the calls that one delivery makes: now and then the fanout looks at thousands of users.
+const mostCalls = 100
+
+type callsKey struct{}
+
+// call begins the span of a call out of the service, if what ctx belongs to is traced and has not had too many of them; nil if
+// not.
+func (t *Telemetry) call(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
+	if !traced(ctx) {
+		return ctx, nil
+	}
+	if n, ok := ctx.Value(callsKey{}).(*atomic.Int64); ok && n.Add(1) > mostCalls {
+		return ctx, nil
+	}
+	return t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
+}
+
+// end ends a call's span, if there is one; failed says what went wrong, "" if nothing.
+func end(span trace.Span, failed string) {
+	if span == nil {
+		return
+	}
+	if failed != "" {
+		span.SetStatus(codes.Error, failed)
+	}
+	span.End()
+}

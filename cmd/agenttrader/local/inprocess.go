@@ -100,6 +100,7 @@ func (p *platform) listenSyncer(ctx context.Context, tel *telemetry.Telemetry, b
 			return nil, err
 		}
 		users := store.New(tel.DB(p.db))
+		tel.BreakerTurned(ctx, "closed")
 		s, err := syncer.New(cfg, syncer.Deps{
 			Vault: vault, Refused: refused, Broker: b, Snapshots: users, Health: users, Keys: users, Now: p.now,
 			Observe: func(ctx context.Context, r syncer.Result) {
