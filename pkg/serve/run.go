@@ -31,9 +31,12 @@ func Main(service string, run func(ctx context.Context, environ []string, logs i
 	}
 }
 
-// flushAtLeast is what sending the last of the telemetry may take though Drain is over. With gcp.Cloud's second it ends before
+// What sending the last of the telemetry may take: what Drain leaves, within these. With gcp.Cloud's second it ends before
 // Cloud Run kills.
-const flushAtLeast = 500 * time.Millisecond
+const (
+	flushAtLeast = 500 * time.Millisecond
+	flushAtMost  = 2 * time.Second
+)
 
 // Events serves a handler of events until ctx ends, then lets work in flight end within Drain, and sends the last of the
 // telemetry (nil: there is none) in what is left of it. Callers prove who they are by an identity token; c.Validate allows
@@ -59,12 +62,9 @@ func Events(ctx context.Context, c Config, r *event.Receiver, t *telemetry.Telem
 		return fmt.Errorf("serve: %w", err)
 	}
 	r.Log.Info("stops: lets work in flight end", "limit", Drain)
-	until := time.Now().Add(Drain)
+	began := time.Now()
 	err = s.Stop(ctx)
-	if least := time.Now().Add(flushAtLeast); least.After(until) {
-		until = least
-	}
-	flush, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(flushAtMost, max(flushAtLeast, Drain-time.Since(began))))
 	defer cancel()
 	return errors.Join(err, t.Close(flush))
 }
