@@ -45,7 +45,7 @@ func TestDesigns(t *testing.T) {
 	for _, p := range told.Points("agenttrader_sync_lag_seconds") {
 		syncs += int(p.Count)
 	}
-	if syncs != 2*4*40 || len(told.Spans()) < 4*40 { // the first tick too
+	if syncs != 2*5*40 || len(told.Spans()) < 5*40 { // the two ticks that warm up too
 		t.Errorf("telemetry told of %d syncs and %d spans; want two designs with all syncs, one of them with all spans", syncs, len(told.Spans()))
 	}
 	if _, err := Measure(t.Context(), Spec{Design: "moon", Users: 1, Broker: server.URL()}); err == nil {
