@@ -13,8 +13,8 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/event"
 )
 
-// meters are the instruments that docs/telemetry.md lists. The names are in Prometheus' normal form, under which Google
-// Cloud keeps them. Labels have few values, all of them words of ours: no user, key, symbol or strategy.
+// meters are the instruments that docs/telemetry.md lists. Names and units are in Prometheus' normal form, under which
+// Google Cloud keeps them. Labels have few values, all of them words of ours: no user, key, symbol or strategy.
 type meters struct {
 	events, broker, syncs, ticks                           *histogram
 	messages, store, storeFaults, vault, models, requested *counter
@@ -42,7 +42,7 @@ func newMeters(m metric.Meter) (*meters, error) {
 		requested:   d.counter("agenttrader_sync_requests_total", "{request}", "Sync requests published"),
 		health:      d.counter("agenttrader_health_transitions_total", "{transition}", "Changes of users' sync health", "from", "to"),
 		signals:     d.counter("agenttrader_signals_total", "{signal}", "Signals and denials by action and code", "action", "code"),
-		breaker:     d.gauge("agenttrader_breaker_state", "1", "The instance's circuit breaker: 0 closed, 1 half-open, 2 open"),
+		breaker:     d.gauge("agenttrader_breaker_state", "", "The instance's circuit breaker: 0 closed, 1 half-open, 2 open"),
 		users:       d.gauge("agenttrader_active_users", "{user}", "Users in the roster"),
 	}
 	return s, errors.Join(d.errs...)
