@@ -50,6 +50,14 @@ type Result struct {
 	Err     error // of Failed and Dropped
 }
 
+// Cause says in a word why a sync failed: a health.Cause, or BREAKER_OPEN; "" where it did not, or for another reason.
+func (r Result) Cause() string {
+	if errors.Is(r.Err, ErrBreakerOpen) {
+		return "BREAKER_OPEN"
+	}
+	return string(health.CauseOf(r.Err))
+}
+
 // Deps are what the service stands on. The functions may be nil.
 type Deps struct {
 	Vault     secret.Vault
