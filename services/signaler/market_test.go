@@ -59,6 +59,52 @@ func share(symbol string, usd int64) account.Position {
 	return account.Position{Symbol: symbol, Qty: decimal.NewFromInt(1), MarketValue: price, CurrentPrice: price}
 }
 
+// exchange has bars of regular hours, $1 more with each, published some time after their close.
+type exchange struct {
+	now     func() time.Time
+	grid    market.Grid
+	late    time.Duration
+	quiet   map[string]time.Time // symbols without a trade since
+	fault   error
+	falling bool
+	calls   int
+}
+
+func (x *exchange) Closed(_ context.Context, symbols []string, f market.Timeframe, n int, by time.Time) (map[string][]market.Bar, error) {
+	if x.calls++; x.fault != nil {
+		return nil, x.fault
+	}
+	out := map[string][]market.Bar{}
+	for _, symbol := range symbols {
+		until := by
+		if at := x.now().Add(-x.late); at.Before(until) {
+			until = at
+		}
+		if at := x.quiet[symbol]; !at.IsZero() {
+			until = at
+		}
+		for i := n; i > 0; i-- {
+			at := x.grid.Back(symbol, f, until, i)
+			price := decimal.NewFromInt(at.Unix() / 300 % 1_000_000)
+			if x.falling {
+				price = decimal.NewFromInt(1_000_000).Sub(price)
+			}
+			out[symbol] = append(out[symbol], market.Bar{At: at, Open: price, High: price, Low: price, Close: price})
+		}
+	}
+	return out, nil
+}
+
+// exchange gives the service bars, through the cache.
+func (w *world) exchange(t *testing.T) *exchange {
+	t.Helper()
+	grid, err := market.NewGrid(market.Calendar{})
+	must(t, err)
+	x := &exchange{now: func() time.Time { return w.now }, grid: grid, quiet: map[string]time.Time{}}
+	w.deps(t, func(d *signaler.Deps) { d.Bars = market.NewBarCache(x, grid, x.now) })
+	return x
+}
+
 // A stub quote has a middle that is a price of nothing: the broker's valuation counts.
 func TestStubQuote(t *testing.T) {
 	w := newWorld(t)
@@ -69,5 +115,19 @@ func TestStubQuote(t *testing.T) {
 	w.deliver(t, 0)
 	if got := w.signals(t); len(got) != 0 {
 		t.Errorf("half of equity is held, as it should be, and there is %v", got)
+	}
+}
+
+// On a holiday no bar closes, and nobody is told so every five minutes.
+func TestHoliday(t *testing.T) {
+	w := newWorld(t)
+	w.kind(t, "sma_cross", map[string]any{"symbols": []any{"SPY"}, "timeframe": "5Min", "fast": int64(1), "slow": int64(3)})
+	w.exchange(t)
+	thanksgiving := time.Date(2026, 11, 26, 9, 0, 2, 0, time.UTC)
+	for m := range 24 * 60 {
+		must(t, w.at(t, thanksgiving.Add(time.Duration(m)*time.Minute), func(s *account.Snapshot) { s.Positions = []account.Position{share("SPY", 200)} }))
+	}
+	if got := w.signals(t); len(got) != 0 {
+		t.Errorf("%d signals: %v", len(got), got)
 	}
 }

@@ -37,7 +37,7 @@ func (s *Service) prepare(ctx context.Context, d strategy.Definition, cause stra
 	now := s.Now().UTC()
 	return &decision.Case{
 		Definition: d, Strategy: strat, Cause: cause, Now: now, MaxSnapshotAge: tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), 1),
-		Quotes: s.quotes(ctx, d.UserID, strat.Needs().Symbols), Bars: s.bars(ctx, d.UserID, strat.Needs()),
+		Quotes: s.quotes(ctx, d.UserID, strat.Needs().Symbols), Bars: s.bars(ctx, d.UserID, strat),
 		Platform: platform, Buffer: s.cfg.buffer(), Open: s.open(ctx, now), Life: s.cfg.SignalLife, Keep: s.cfg.DecisionTTL,
 	}, nil
 }
