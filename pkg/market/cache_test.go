@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -322,7 +323,7 @@ func TestLateBarsAndSplits(t *testing.T) {
 		newest := func() time.Time {
 			t.Helper()
 			got, err := c.Closed(t.Context(), []string{"SPY", "TLT"}, market.FiveMinutes, 10, time.Now())
-			if err != nil || len(got["SPY"]) != 10 || len(got["TLT"]) != 10 {
+			if (err != nil && !errors.Is(err, market.ErrLate)) || len(got["SPY"]) != 10 || len(got["TLT"]) != 10 {
 				t.Fatal(got, err)
 			}
 			return got["SPY"][9].At
@@ -369,6 +370,45 @@ func TestLateBarsAndSplits(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Late is what may yet come: for as long as it is asked for again, and of a bar within a day that others have, for 10 s.
+func TestLate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		when      string
+		timeframe market.Timeframe
+		late      map[string]time.Duration
+		want      map[string]time.Duration // until when after the close, and 5 s more at most; missing: never
+	}{
+		"all in time":               {"2026-11-24 12:00:00", "5Min", nil, nil},
+		"all by 5 s":                {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": 5 * time.Second, "TLT": 5 * time.Second}, map[string]time.Duration{"SPY": 10 * time.Second, "TLT": 10 * time.Second}},
+		"all for ever":              {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": time.Hour, "TLT": time.Hour}, map[string]time.Duration{"SPY": 60 * time.Second, "TLT": 60 * time.Second}},
+		"one was not traded":        {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"TLT": time.Hour}, map[string]time.Duration{"TLT": 10 * time.Second}},
+		"a day's":                   {"2026-11-24 16:00:00", "1Day", map[string]time.Duration{"TLT": time.Hour}, map[string]time.Duration{"TLT": 60 * time.Second}},
+		"in the evening":            {"2026-11-24 18:00:00", "5Min", map[string]time.Duration{"SPY": 3 * time.Hour, "TLT": 3 * time.Hour}, nil},
+		"before anything is traded": {"2026-11-24 09:30:00", "30Min", map[string]time.Duration{"SPY": time.Hour}, nil},
+	} {
+		at(t, tt.when, func(t *testing.T, s *source, c *market.BarCache) {
+			maps.Copy(s.late, tt.late)
+			begin, last := time.Now(), map[string]time.Duration{}
+			for range 130 {
+				for _, symbol := range []string{"SPY", "TLT"} {
+					if _, err := c.Closed(t.Context(), []string{"SPY", "TLT"}, tt.timeframe, 10, time.Now()); err != nil && !errors.Is(err, market.ErrLate) {
+						t.Fatal(err)
+					}
+					if _, err := c.Closed(t.Context(), []string{symbol}, tt.timeframe, 10, time.Now()); err != nil {
+						last[symbol] = time.Since(begin).Truncate(time.Second) + time.Second
+					}
+				}
+				time.Sleep(time.Second)
+			}
+			for _, symbol := range []string{"SPY", "TLT"} {
+				if got, want := last[symbol], tt.want[symbol]; got < want || got > want+5*time.Second {
+					t.Errorf("%s: %s is late until %s after the close, want %s", name, symbol, got, want)
+				}
+			}
+		})
+	}
 }
 
 // A day's bar comes with the close, and once more when the closing auction's price is in.

@@ -81,6 +81,16 @@ func (g Grid) Back(symbol string, t Timeframe, by time.Time, n int) time.Time {
 	return day.UTC()
 }
 
+// Due is when the bar begins that closed with a period that was the newest by a time, and should be there; ok is false where
+// none did: at night, say.
+func (g Grid) Due(symbol string, t Timeframe, by time.Time) (at time.Time, ok bool) {
+	at = g.Back(symbol, t, by, 1)
+	if t == OneDay {
+		return at, !IsCrypto(symbol)
+	}
+	return at, g.End(symbol, t, at).Equal(by.Truncate(t.Duration()))
+}
+
 // Fresh leaves out the symbols whose newest bar is more than one bar behind. Nights, weekends and holidays make no bar
 // old. One bar is forgiven: it may be late, or may lack a trade.
 func (g Grid) Fresh(bars map[string][]Bar, t Timeframe, now time.Time) map[string][]Bar {

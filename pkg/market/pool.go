@@ -40,6 +40,8 @@ type entry[T any] struct {
 	want, depth int       // how many are asked for, and how many were
 	again       time.Time // when it is fetched once more for the same period; zero: it is not
 	tries       int
+	missing     time.Time // the beginning of a bar that should be there; zero: none is missing
+	asked       time.Time // when it was last fetched
 }
 
 // get returns when none of the symbols is due, their fetch failed, or ctx ends; the error is about what is still due. With

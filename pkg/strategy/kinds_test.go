@@ -226,9 +226,9 @@ func TestBars(t *testing.T) {
 	}{
 		"good":                       {daily("10", "12"), false, "buy SPY 1000"},
 		"good, by an edit":           {daily("10", "12"), true, "buy SPY 1000"},
-		"none":                       {nil, false, "BARS_INSUFFICIENT"},
+		"none":                       {nil, false, "BARS_UNAVAILABLE"},
 		"one":                        {daily("12"), false, "BARS_INSUFFICIENT"},
-		"yesterday's":                {moved(-1), false, ""}, // a holiday, or the bar is late: there is no new one
+		"yesterday's":                {moved(-1), false, "BARS_LATE"},
 		"yesterday's, by an edit":    {moved(-1), true, "buy SPY 1000"},
 		"Friday's, by an edit":       {daily("10", "12", "0", "0")[:2], true, "buy SPY 1000"},
 		"Thursday's":                 {moved(-5), false, "BARS_STALE"},
@@ -253,10 +253,16 @@ func TestBars(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
-	for code, in := range map[string]strategy.Input{"EQUITY_UNAVAILABLE": {}, "BARS_INSUFFICIENT": {Account: account.Account{Equity: usd("1")}}} {
+	for code, in := range map[string]strategy.Input{"EQUITY_UNAVAILABLE": {}, "BARS_UNAVAILABLE": {Account: account.Account{Equity: usd("1")}}} {
 		if got := said(s.Decide(in)); got != code {
 			t.Errorf("%q, want %s", got, code)
 		}
+	}
+	holiday := closed(map[string][]market.Bar{"SPY": moved(1)}) // Wednesday's, on Thanksgiving
+	holiday.Now = tuesday.AddDate(0, 0, 2)
+	holiday.Cause.Tick = tick.Of(holiday.Now)
+	if got := said(s.Decide(holiday)); got != "" {
+		t.Errorf("a holiday: %q", got)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
+	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
@@ -68,6 +69,7 @@ type exchange struct {
 	fault   error
 	falling bool
 	calls   int
+	cache   *market.BarCache
 }
 
 func (x *exchange) Closed(_ context.Context, symbols []string, f market.Timeframe, n int, by time.Time) (map[string][]market.Bar, error) {
@@ -101,7 +103,8 @@ func (w *world) exchange(t *testing.T) *exchange {
 	grid, err := market.NewGrid(market.Calendar{})
 	must(t, err)
 	x := &exchange{now: func() time.Time { return w.now }, grid: grid, quiet: map[string]time.Time{}}
-	w.deps(t, func(d *signaler.Deps) { d.Bars = market.NewBarCache(x, grid, x.now) })
+	x.cache = market.NewBarCache(x, grid, x.now)
+	w.deps(t, func(d *signaler.Deps) { d.Bars = x.cache })
 	return x
 }
 
@@ -130,4 +133,67 @@ func TestHoliday(t *testing.T) {
 	if got := w.signals(t); len(got) != 0 {
 		t.Errorf("%d signals: %v", len(got), got)
 	}
+}
+
+// A close whose bar is late, or can't be had, comes again until it can: nothing else would ever run it. It does not for ever, and
+// not for what was not traded.
+func TestCloseComesAgain(t *testing.T) {
+	closes := time.Date(2026, 11, 24, 17, 0, 0, 0, time.UTC)
+	day := time.Date(2026, 11, 24, 21, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		timeframe market.Timeframe
+		closes    time.Time
+		change    func(*exchange)
+		mended    time.Duration // after the close; 0: never
+		busy      time.Duration // it comes again until then, give or take 5 s
+		want      string        // the signal, or the code; "": none
+	}{
+		"in time":                {"5Min", closes, func(*exchange) {}, 0, 0, "buy"},
+		"late by 5 s":            {"5Min", closes, func(x *exchange) { x.late = 5 * time.Second }, 0, 7 * time.Second, "buy"},
+		"a day's by 5 s":         {"1Day", day, func(x *exchange) { x.late = 5 * time.Second }, 0, 7 * time.Second, "buy"},
+		"one connection reset":   {"1Day", day, func(x *exchange) { x.fault = errors.New("reset") }, 3 * time.Second, 7 * time.Second, "buy"},
+		"an outage":              {"5Min", closes, func(x *exchange) { x.fault = errors.New("503") }, 0, 2 * time.Minute, "BARS_UNAVAILABLE"},
+		"a day's never comes":    {"1Day", day, func(x *exchange) { x.late = time.Hour }, 0, time.Minute, "BARS_LATE"},
+		"nothing was traded":     {"5Min", closes, func(x *exchange) { x.late = time.Hour }, 0, time.Minute, ""},
+		"it alone was not":       {"5Min", closes, func(x *exchange) { x.quiet["SPY"] = closes.Add(-20 * time.Minute) }, 0, 7 * time.Second, ""},
+		"Alpaca knows no such":   {"5Min", closes, func(x *exchange) { x.fault = market.ErrRejected }, 0, 0, "BARS_UNAVAILABLE"},
+		"in the evening, no one": {"5Min", closes.Add(6 * time.Hour), func(x *exchange) { x.late = 10 * time.Hour }, 0, 0, ""},
+	} {
+		w := newWorld(t)
+		w.kind(t, strategy.KindSMACross, map[string]any{"symbols": []any{"SPY"}, "timeframe": string(tt.timeframe), "fast": int64(1), "slow": int64(3)})
+		x := w.exchange(t)
+		must(t, w.at(t, tt.closes.Add(-time.Minute), nil))
+		_, err := x.cache.Closed(t.Context(), []string{"TLT"}, tt.timeframe, 3, w.now) // another user's
+		must(t, err)
+		tt.change(x)
+		var busy time.Duration
+		for err = w.at(t, tt.closes.Add(2*time.Second), nil); err != nil; err = w.deliverAgain(t) {
+			if event.ClassOf(err) != event.Busy || w.now.Sub(tt.closes) > 5*time.Minute {
+				t.Fatalf("%s: %v", name, err)
+			}
+			w.now = w.now.Add(5 * time.Second)
+			busy = w.now.Sub(tt.closes)
+			if tt.mended > 0 && busy > tt.mended {
+				x.fault = nil
+			}
+		}
+		if (busy - tt.busy).Abs() > 5*time.Second {
+			t.Errorf("%s: it came until %s after the close, want %s", name, busy, tt.busy)
+		}
+		got := ""
+		for _, f := range w.signals(t) {
+			if got += f["action"].(string); got == "flat" {
+				got = f["denial_code"].(string)
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
+// deliverAgain handles the last event once more.
+func (w *world) deliverAgain(t *testing.T) error {
+	t.Helper()
+	return w.svc.Handle(t.Context(), w.events[len(w.events)-1])
 }

@@ -30,6 +30,10 @@ func (s *Service) run(ctx context.Context, d strategy.Definition, cause strategy
 
 // prepare gathers what a run is decided on, but for a model's answer.
 func (s *Service) prepare(ctx context.Context, d strategy.Definition, cause strategy.Cause, strat strategy.Strategy) (*decision.Case, error) {
+	bars, err := s.bars(ctx, d.UserID, strat, cause)
+	if err != nil {
+		return nil, err
+	}
 	platform, err := s.platform.Get(ctx)
 	if err != nil {
 		return nil, err
@@ -37,7 +41,7 @@ func (s *Service) prepare(ctx context.Context, d strategy.Definition, cause stra
 	now := s.Now().UTC()
 	return &decision.Case{
 		Definition: d, Strategy: strat, Cause: cause, Now: now, MaxSnapshotAge: tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), 1),
-		Quotes: s.quotes(ctx, d.UserID, strat.Needs().Symbols), Bars: s.bars(ctx, d.UserID, strat),
+		Quotes: s.quotes(ctx, d.UserID, strat.Needs().Symbols), Bars: bars,
 		Platform: platform, Buffer: s.cfg.buffer(), Open: s.open(ctx, now), Life: s.cfg.SignalLife, Keep: s.cfg.DecisionTTL,
 	}, nil
 }
