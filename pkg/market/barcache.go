@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// MaxBars is how many bars of a symbol can be asked for.
-	MaxBars = 500
+	// MaxBars is how many bars of a symbol can be asked for: 500 and the one before them, from which the first change follows.
+	MaxBars = 501
 	// maxKept bounds the bars of one timeframe in memory, about 300 bytes each: the deeper somebody looks back, the fewer
 	// symbols there may be.
 	maxKept = 100_000

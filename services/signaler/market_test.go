@@ -192,6 +192,19 @@ func TestCloseComesAgain(t *testing.T) {
 	}
 }
 
+// What takes the most bars that its parameters allow gets them.
+func TestGreatestPeriod(t *testing.T) {
+	w := newWorld(t)
+	w.kind(t, strategy.KindRSIReversion, map[string]any{"symbols": []any{"SPY"}, "period": int64(50)})
+	w.exchange(t)
+	closes := time.Date(2026, 11, 24, 21, 0, 2, 0, time.UTC)
+	must(t, w.at(t, closes.Add(-time.Minute), nil))
+	must(t, w.at(t, closes, nil))
+	if got := w.signals(t); len(got) != 0 || w.faults != 0 {
+		t.Errorf("prices that only rise are none to buy at: %v, %d faults", got, w.faults)
+	}
+}
+
 // deliverAgain handles the last event once more.
 func (w *world) deliverAgain(t *testing.T) error {
 	t.Helper()
