@@ -266,6 +266,38 @@ func TestBars(t *testing.T) {
 	}
 }
 
+// What is wrong with one symbol takes no exit of another's away, and is said where there is none.
+func TestEachSymbolAlone(t *testing.T) {
+	sma := build(t, strategy.KindSMACross, map[string]any{"symbols": list("AAA", "SPY"), "fast": int64(1), "slow": int64(2)})
+	for name, c := range map[string]struct {
+		bars, spy []market.Bar
+		held      []account.Position
+		want      string
+	}{
+		"no bars":           {nil, daily("12", "10"), []account.Position{holding("SPY", "980")}, "sell SPY 980"},
+		"short":             {daily("12", "10"), daily("12", "10"), []account.Position{holding("AAA", "-5"), holding("SPY", "980")}, "sell SPY 980"},
+		"no price":          {daily("12", "10"), daily("12", "10"), []account.Position{{Symbol: "AAA", Qty: decimal.NewFromInt(1)}, holding("SPY", "980")}, "sell SPY 980"},
+		"nothing else":      {nil, daily("12", "10"), nil, "BARS_UNAVAILABLE"},
+		"the first is said": {nil, daily("12"), nil, "BARS_UNAVAILABLE"},
+	} {
+		if got := said(sma.Decide(closed(map[string][]market.Bar{"AAA": c.bars, "SPY": c.spy}, c.held...))); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	rebalance := build(t, strategy.KindRebalance, map[string]any{"weights": map[string]any{"AAA": 0.1, "SPY": 0.1}})
+	for name, c := range map[string]struct {
+		held []account.Position
+		want string
+	}{
+		"short":        {[]account.Position{holding("AAA", "-5"), holding("SPY", "3000")}, "sell SPY 2000"},
+		"nothing else": {[]account.Position{holding("AAA", "-5"), holding("SPY", "1000")}, "POSITION_SHORT"},
+	} {
+		if got := said(rebalance.Decide(closed(nil, c.held...))); got != c.want {
+			t.Errorf("rebalance, %s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 // A pair's day began at 06:00 UTC, say, and ended 15 hours before the exchanges closed.
 func TestPairs(t *testing.T) {
 	s := build(t, strategy.KindSMACross, map[string]any{"symbols": list("BTC/USD"), "fast": int64(1), "slow": int64(2)})

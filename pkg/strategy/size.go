@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -135,14 +136,16 @@ func (i Intent) Sized(in Input) (sized Intent, ok bool, err error) {
 	return i, i.Notional.GreaterThanOrEqual(decimal.NewFromInt(MinNotional)), nil
 }
 
-// Size is a decision of intents, sized: sells come before buys, and what comes to nothing is left out.
+// Size is a decision of intents, sized: sells come before buys, and what comes to nothing is left out. So is one that is
+// denied, unless no other is left: the first denial is the error then.
 func Size(in Input, intents ...Intent) (Decision, error) {
 	var sells, buys []Intent
+	var denied error
 	for _, i := range intents {
 		sized, ok, err := i.Sized(in)
 		switch {
 		case err != nil:
-			return Decision{}, err
+			denied = cmp.Or(denied, err)
 		case !ok:
 		case sized.Action == signal.Sell:
 			sells = append(sells, sized)
@@ -150,7 +153,10 @@ func Size(in Input, intents ...Intent) (Decision, error) {
 			buys = append(buys, sized)
 		}
 	}
-	return Decision{Intents: append(sells, buys...)}, nil
+	if all := append(sells, buys...); len(all) > 0 {
+		return Decision{Intents: all}, nil
+	}
+	return Decision{}, denied
 }
 
 // Equity is the account's, USD, or a *Denial where it is not positive.
