@@ -11,8 +11,8 @@ import (
 const (
 	// MaxBars is how many bars of a symbol can be asked for: 500 and the one before them, from which the first change follows.
 	MaxBars = 501
-	// maxKept bounds the bars of one timeframe in memory, about 300 bytes each: the deeper somebody looks back, the fewer
-	// symbols there may be.
+	// maxKept bounds the bars of one timeframe in memory, about 300 bytes each: the deeper they are wanted, the fewer
+	// symbols are kept.
 	maxKept = 100_000
 
 	lateAfter  = 10 * time.Second // a bar that should be there and is not, is asked for again: after 10, 20 and 30 s
@@ -49,7 +49,7 @@ func NewBarCache(bars Bars, grid Grid, now func() time.Time) *BarCache {
 	c := &BarCache{bars: bars, grid: grid, now: now, pools: map[Timeframe]*pool[[]Bar]{}, newest: map[Timeframe]*newest{}}
 	for _, t := range Timeframes() {
 		c.newest[t] = &newest{}
-		c.pools[t] = &pool[[]Bar]{now: now, most: MaxSymbols, idle: 2*t.Duration() + time.Hour, entries: map[string]*entry[[]Bar]{}}
+		c.pools[t] = &pool[[]Bar]{now: now, most: MaxSymbols, room: maxKept, idle: 2*t.Duration() + time.Hour, entries: map[string]*entry[[]Bar]{}}
 	}
 	return c
 }
@@ -66,9 +66,6 @@ func (c *BarCache) Closed(ctx context.Context, symbols []string, t Timeframe, n 
 		by = now
 	}
 	p := c.pools[t]
-	p.mu.Lock()
-	p.most = min(p.most, maxKept/n)
-	p.mu.Unlock()
 	err := p.get(ctx, symbols,
 		func(e *entry[[]Bar]) { e.want = max(e.want, n) },
 		func(s string, e *entry[[]Bar]) bool {
@@ -133,6 +130,9 @@ func (c *BarCache) fetch(ctx context.Context, t Timeframe, by time.Time, symbols
 	p.mu.Lock()
 	for _, s := range symbols {
 		e := p.entries[s]
+		if e == nil {
+			continue // it made room
+		}
 		if n := missing(e, t, by); n <= fewNew && n < e.want && e.depth >= e.want {
 			few, add = append(few, s), max(add, n)
 			continue

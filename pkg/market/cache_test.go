@@ -245,12 +245,60 @@ func TestTooManySymbols(t *testing.T) {
 		if got, err := c.Latest(t.Context(), all); len(got) != market.MaxSymbols || err != nil {
 			t.Fatal(len(got), err)
 		}
-		if got, err := c.Latest(t.Context(), []string{"A1", "B"}); len(got) != 1 || err == nil {
+		if got, err := c.Latest(t.Context(), append(all, "B")); len(got) != market.MaxSymbols || !errors.Is(err, market.ErrRejected) {
+			t.Errorf("one too many at once: %d, %v", len(got), err)
+		}
+		time.Sleep(time.Second)
+		s.take()
+		if got, err := c.Latest(t.Context(), all[1:]); len(got) != market.MaxSymbols-1 || err != nil || len(s.take()) != 0 {
+			t.Errorf("what is known: %d, %v", len(got), err)
+		}
+		if got, err := c.Latest(t.Context(), []string{"A1", "B"}); len(got) != 2 || err != nil || len(s.take()) != 1 {
 			t.Errorf("one too many: %v, %v", got, err)
 		}
-		time.Sleep(time.Hour)
-		if got, err := c.Latest(t.Context(), []string{"B"}); len(got) != 1 || err != nil {
-			t.Errorf("after an hour: %v, %v", got, err)
+		if got, err := c.Latest(t.Context(), all[1:]); len(got) != market.MaxSymbols-1 || err != nil || len(s.take()) != 0 {
+			t.Errorf("room was made by what had been asked for more lately: %d, %v", len(got), err)
+		}
+		if got, err := c.Latest(t.Context(), all[:1]); len(got) != 1 || err != nil || len(s.take()) != 1 {
+			t.Errorf("what made room: %v, %v", got, err)
+		}
+	})
+}
+
+// A user who looks back far, at many symbols, takes nobody else's bars away; those that are asked for stay.
+func TestDeepBars(t *testing.T) {
+	at(t, "2026-11-24 16:00:02", func(t *testing.T, s *source, c *market.BarCache) {
+		ask := func(n int, symbols ...string) {
+			t.Helper()
+			got, err := c.Closed(t.Context(), symbols, market.OneDay, n, time.Now())
+			if err != nil || len(got) != len(symbols) {
+				t.Fatalf("%d symbols, %v; want %d", len(got), err, len(symbols))
+			}
+			for symbol, bars := range got {
+				if len(bars) != n {
+					t.Fatalf("%s: %d bars, want %d", symbol, len(bars), n)
+				}
+			}
+		}
+		ask(50, "SPY")
+		for i := range 15 {
+			var many []string
+			for j := range 20 {
+				many = append(many, fmt.Sprintf("X%dY%d", i, j))
+			}
+			ask(market.MaxBars, many...)
+			ask(50, "SPY")
+			time.Sleep(time.Second)
+		}
+		ask(200, "TLT")
+		spy := 0
+		for _, asked := range s.take() {
+			if strings.Contains(asked, "SPY") {
+				spy++
+			}
+		}
+		if spy > 2 {
+			t.Errorf("SPY, which is asked for all the time, was fetched %d times", spy)
 		}
 	})
 }
