@@ -12,6 +12,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/strategy/indicator"
 	"github.com/agenttrader/agenttrader/pkg/tick"
@@ -155,6 +156,36 @@ func TestDCA(t *testing.T) {
 	} {
 		if got := said(s.Decide(in)); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	reserved := func(strategyID, symbol string, side signal.Action, more func(*signal.Reservation)) strategy.Input {
+		r := signal.Reservation{SignalID: "x", StrategyID: strategyID, Symbol: symbol, Action: side, Notional: decimal.NewFromInt(80), ExpiresAt: tuesday.Add(time.Minute)}
+		if more != nil {
+			more(&r)
+		}
+		return strategy.Input{Reserved: []signal.Reservation{r}}
+	}
+	ordered := func(o account.Order) strategy.Input { return strategy.Input{Orders: []account.Order{o}} }
+	for name, c := range map[string]struct {
+		in   strategy.Input
+		want string
+	}{
+		"another's purchase":         {reserved("a", "TLT", signal.Buy, nil), "CASH_INSUFFICIENT"},
+		"its own, of another symbol": {reserved("s", "TLT", signal.Buy, nil), "CASH_INSUFFICIENT"},
+		"its own, which ends":        {reserved("s", "SPY", signal.Buy, nil), "buy SPY 25.5"},
+		"its own, acted on":          {reserved("s", "SPY", signal.Buy, func(r *signal.Reservation) { r.SettledAt, r.Executed = tuesday, true }), "CASH_INSUFFICIENT"},
+		"another's, refused":         {reserved("a", "TLT", signal.Buy, func(r *signal.Reservation) { r.SettledAt = tuesday }), "buy SPY 25.5"},
+		"another's, expired":         {reserved("a", "TLT", signal.Buy, func(r *signal.Reservation) { r.ExpiresAt = tuesday }), "buy SPY 25.5"},
+		"another's sale":             {reserved("a", "TLT", signal.Sell, nil), "buy SPY 25.5"},
+		"an order":                   {ordered(account.Order{Symbol: "TLT", Side: "buy", Notional: usd("74.51")}), "CASH_INSUFFICIENT"},
+		"an order that leaves it":    {ordered(account.Order{Symbol: "TLT", Side: "buy", Notional: usd("74.50")}), "buy SPY 25.5"},
+		"an order of shares":         {ordered(account.Order{Symbol: "TLT", Side: "buy", Qty: usd("1")}), "CASH_UNAVAILABLE"},
+		"at a limit, half done":      {ordered(account.Order{Symbol: "TLT", Side: "buy", Qty: usd("4"), FilledQty: usd("2"), LimitPrice: usd("40")}), "CASH_INSUFFICIENT"},
+		"a sale of shares":           {ordered(account.Order{Symbol: "TLT", Side: "sell", Qty: usd("1")}), "buy SPY 25.5"},
+	} {
+		c.in.Now, c.in.StrategyID, c.in.Cause, c.in.Account = tuesday, "s", slot, account.Account{Cash: usd("100"), BuyingPower: usd("200")}
+		if got := said(s.Decide(c.in)); got != c.want {
+			t.Errorf("with cash of $100 and %s: %q, want %q", name, got, c.want)
 		}
 	}
 }
