@@ -290,7 +290,8 @@ func (q *question) lists() {
 
 func (q *question) quote() {
 	name := MaxQuoteAge.String()
-	if quote, ok := q.in.Quotes[q.Symbol]; ok {
+	quote := q.in.Quotes[q.Symbol]
+	if _, ok := quote.Mid(); ok {
 		q.measure(name, q.limits[MaxQuoteAge], QuoteStale, seconds(q.in.Now.Sub(quote.At)).Decimal, false)
 	} else {
 		q.missing(name, q.limits[MaxQuoteAge], QuoteUnavailable, "quote")

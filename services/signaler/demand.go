@@ -136,7 +136,7 @@ func (s *Service) demand(ctx context.Context, d Demand, cause strategy.Cause, de
 	if err != nil {
 		return m, err
 	}
-	c, err := s.prepare(ctx, def, cause, strat)
+	c, err := s.prepare(ctx, def, cause, strat, snap)
 	if err != nil {
 		return m, err
 	}

@@ -84,12 +84,17 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 // single serves one account, whose keys are in the environment: read once, and there no more.
 func single(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	cfg, one, http, topics, project := syncer.DefaultConfig(""), syncer.SingleConfig{}, serve.DefaultConfig(), gcp.DefaultTopics(), gcp.Config{}
+	watching := telemetry.DefaultConfig()
 	own, environ, err := alpaca.TakeEnv(environ)
-	if err := errors.Join(err, serve.ReadEnv(environ, &cfg, &one, &http, &topics, &project)); err != nil {
+	if err := errors.Join(err, serve.ReadEnv(environ, &cfg, &one, &http, &topics, &project, &watching)); err != nil {
 		return err
 	}
 	cfg.Project = project.ProjectID()
-	log := serve.NewLogger(logs, http).With("service", "syncer", "mode", cfg.Mode)
+	log := serve.NewLogger(logs, http, serve.Source{Service: "syncer", Project: project.ProjectID(), Revision: watching.Revision}).With("mode", cfg.Mode)
+	tel, err := telemetry.Open(ctx, watching, telemetry.Source{Service: "syncer", Platform: project.ProjectID()}, time.Now, log)
+	if err != nil {
+		return err
+	}
 	cloud := gcp.Open(project)
 	defer func() { err = errors.Join(err, cloud.Close()) }()
 	db, err := cloud.Firestore(ctx)
@@ -100,7 +105,7 @@ func single(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	client, err := alpaca.New(alpaca.Config{PaperURL: own.URL})
+	client, err := alpaca.New(alpaca.Config{PaperURL: own.URL, Transport: tel.Transport(alpaca.NewTransport())})
 	if err != nil {
 		return err
 	}
@@ -109,10 +114,10 @@ func single(ctx context.Context, environ []string, logs io.Writer) (err error) {
 		return err
 	}
 	service, err := syncer.NewSingle(cfg, one, syncer.SingleDeps{
-		Session: session, Copies: store.New(db), Now: time.Now, Fault: func(_ context.Context, err error) { log.Warn(err.Error()) },
+		Session: session, Copies: store.New(tel.DB(db)), Now: time.Now, Fault: func(_ context.Context, err error) { log.Warn(err.Error()) },
 	})
 	if err != nil {
 		return err
 	}
-	return serve.Events(ctx, http, &event.Receiver{Service: "syncer", Handle: service.Handle, DeadLetters: dead, Log: log})
+	return serve.Events(ctx, http, &event.Receiver{Service: "syncer", Handle: service.Handle, DeadLetters: tel.Publisher(topics.DeadLetters, dead), Log: log}, tel)
 }
