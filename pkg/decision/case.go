@@ -94,14 +94,7 @@ func (c *Case) Input(snap account.Snapshot, state *risk.State) strategy.Input {
 
 // Decide is what the strategy wants. What it may have is the risk engine's to judge.
 func (c *Case) Decide(snap account.Snapshot, state *risk.State) risk.Run {
-	out := risk.Run{
-		Batch:    c.Batch(),
-		Input:    risk.Input{Symbols: c.Strategy.Needs().Symbols, Quotes: c.Quotes, MaxSnapshotAge: c.MaxSnapshotAge, Buffer: c.Buffer},
-		Platform: c.Platform, Limits: c.Definition.Limits, Life: c.Life, Shadow: c.Definition.Mode == strategy.Shadow, RawModelOutput: c.RawModelOutput,
-	}
-	if c.Open != nil {
-		out.Input.Open = c.Open.Open
-	}
+	out := c.run()
 	if out.Denial = risk.Usable(snap, c.Now, c.MaxSnapshotAge); out.Denial != nil {
 		return out
 	}
@@ -119,6 +112,22 @@ func (c *Case) Decide(snap account.Snapshot, state *risk.State) risk.Run {
 	}
 	return out
 }
+
+// run is what is decided, but for the strategy's part.
+func (c *Case) run() risk.Run {
+	r := risk.Run{
+		Batch:    c.Batch(),
+		Input:    risk.Input{Symbols: c.Strategy.Needs().Symbols, Quotes: c.Quotes, MaxSnapshotAge: c.MaxSnapshotAge, Buffer: c.Buffer},
+		Platform: c.Platform, Limits: c.Definition.Limits, Life: c.Life, Shadow: c.Definition.Mode == strategy.Shadow, RawModelOutput: c.RawModelOutput,
+	}
+	if c.Open != nil {
+		r.Input.Open = c.Open.Open
+	}
+	return r
+}
+
+// Refused is why nothing can come of the run, whatever the strategy wants: nil if something can.
+func (c *Case) Refused(v risk.View) *strategy.Denial { return c.run().Refused(v) }
 
 // Wants says whether a decision can come to anything that is to be written, on a snapshot: mostly it does not. A strategy with
 // a memory is asked without it here; that it keeps something says that it has one, and has to be asked again with it.

@@ -294,6 +294,26 @@ func faulty(i strategy.Intent, fault string) Verdict {
 	return Verdict{Denial: &strategy.Denial{Code: EngineFault, Reason: fmt.Sprintf("symbol=%.20q fault=%.200q", i.Symbol, fault)}, Opens: i.Notional}
 }
 
+// refused is the denial of every intent.
+func (e *Engine) refused() *strategy.Denial {
+	if e.fault != "" {
+		return &strategy.Denial{Code: EngineFault, Reason: fmt.Sprintf("fault=%.200q", e.fault)}
+	}
+	closable := slices.ContainsFunc(e.in.Snapshot.Positions, func(p account.Position) bool {
+		return !p.Qty.IsZero() && (e.in.Symbols == nil || slices.Contains(e.in.Symbols, p.Symbol))
+	})
+	for _, c := range e.fixed {
+		switch {
+		case c.Code == "" || (c.Waived && closable):
+		case c.Code == SnapshotStale:
+			return &strategy.Denial{Code: c.Code, Reason: textStale}
+		default:
+			return &strategy.Denial{Code: c.Code, Reason: "limit=" + c.Limit + c.Note}
+		}
+	}
+	return nil
+}
+
 // Take notes that an intent became a signal.
 func (e *Engine) Take(i strategy.Intent, opens decimal.Decimal) {
 	s := e.stake(i.Symbol)

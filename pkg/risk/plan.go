@@ -114,9 +114,7 @@ const ShadowMode = "SHADOW_MODE"
 // Plan judges the run's intents in their order, each on what the ones before it left. It is for Book.Place. The strategy's
 // open signals of the same symbols are superseded, by denials too, and what they reserved is free again.
 func (r Run) Plan(v View) Plan {
-	in := r.Input
-	in.Now, in.StrategyID, in.Snapshot, in.State = r.Batch.Now, r.Batch.StrategyID, v.Snapshot, v.State
-	in.Levels = Levels(r.Platform, v.Control, r.Batch.StrategyID, r.Limits)
+	in := r.input(v)
 	p := Plan{Closed: v.Ended}
 	marks := v.State.marks()
 	v.State.MarkEquity(v.Snapshot)
@@ -130,6 +128,20 @@ func (r Run) Plan(v View) Plan {
 	}
 	p.Write = len(p.Signals) > 0 || len(p.Closed) > 0 || v.Changed || watched || v.State.marksMoved(marks) || (r.Keep != nil && !maps.Equal(before, r.Keep))
 	return p
+}
+
+func (r Run) input(v View) Input {
+	in := r.Input
+	in.Now, in.StrategyID, in.Snapshot, in.State = r.Batch.Now, r.Batch.StrategyID, v.Snapshot, v.State
+	in.Levels = Levels(r.Platform, v.Control, r.Batch.StrategyID, r.Limits)
+	return in
+}
+
+// Refused is why no intent of the run's could become a signal, whatever it were: nil if one could. What holds for opening
+// trades only counts where nothing of the run's symbols is held. It marks the view's equity, as Plan does.
+func (r Run) Refused(v View) *strategy.Denial {
+	v.State.MarkEquity(v.Snapshot)
+	return New(r.input(v)).refused()
 }
 
 // Lookout watches a user's losses where no strategy may want anything.

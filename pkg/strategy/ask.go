@@ -64,7 +64,7 @@ func CheckContext(text string) error { return checkContext(text) }
 type Answer struct {
 	Text         string // what the model said: at most MaxAnswer bytes of UTF-8
 	Finish       string // why it ended, in its own word: "STOP"
-	Failure      string // why there is no answer to decide on, one of the Model codes; "": there is one, and it is whole
+	Failure      string // why there is no answer to decide on: one of the Model codes, or the risk engine's that lets nothing through; "": there is one, and it is whole
 	Detail       string // of the failure; none of what was asked or said
 	PromptTokens int
 	OutputTokens int    // what it thought included

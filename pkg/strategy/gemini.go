@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -141,6 +142,8 @@ func (g *gemini) Decide(in Input) (Decision, error) {
 		return Decision{}, nil
 	case in.Answer == nil:
 		return Decision{}, &Denial{Code: ModelUnavailable, Reason: "the model was not asked: none is set up, or the market was not known in time"}
+	case in.Answer.Failure != "" && !strings.HasPrefix(in.Answer.Failure, "MODEL_"):
+		return Decision{}, &Denial{Code: in.Answer.Failure, Reason: "the model was not asked, since nothing could come of it: " + in.Answer.Detail}
 	case in.Answer.Failure != "":
 		return Decision{}, &Denial{Code: in.Answer.Failure, Reason: "the model gave no answer to trade on: " + in.Answer.Detail}
 	}

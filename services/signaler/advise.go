@@ -10,8 +10,8 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
-// advise asks the model for a strategy that wants it, once in a run. Nothing is asked on a snapshot that may not be traded
-// on.
+// advise asks the model for a strategy that wants it, once in a run. Nothing is asked, and paid for, on a snapshot that may not
+// be traded on, or where nothing may come of it: trading is halted, the market closed, the account blocked.
 func (s *Service) advise(ctx context.Context, c *decision.Case, snap account.Snapshot) error {
 	asker, ok := c.Strategy.(strategy.Asker)
 	if !ok || s.Advisor == nil || risk.Usable(snap, c.Now, c.MaxSnapshotAge) != nil {
@@ -22,6 +22,21 @@ func (s *Service) advise(ctx context.Context, c *decision.Case, snap account.Sna
 		return nil
 	}
 	d := c.Definition
+	var there bool
+	var refused *strategy.Denial
+	err := s.Signals.Watch(ctx, d.UserID, func(v risk.View) bool {
+		there, refused = true, c.Refused(v)
+		return false
+	})
+	switch {
+	case err != nil:
+		return err
+	case !there:
+		return nil // the user was removed
+	case refused != nil:
+		c.Answer = &strategy.Answer{Failure: refused.Code, Detail: refused.Reason}
+		return nil
+	}
 	a, err := s.Advisor.Advise(ctx, d.UserID, *q)
 	if err != nil {
 		return fmt.Errorf("strategy %s of user %s asks the model: %w", d.ID, d.UserID, err)

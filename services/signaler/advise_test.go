@@ -14,6 +14,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/advice"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
@@ -161,6 +162,44 @@ func TestModelIsNotAsked(t *testing.T) {
 	a.deliver(t, n)
 	if _, err := a.db.Get(t.Context(), store.ModelPath("u")); err == nil || a.calls != 0 || len(a.signals(t)) != 0 {
 		t.Errorf("a removed user: %v, %d calls, signals %v", err, a.calls, a.signals(t))
+	}
+}
+
+// Nobody pays for an answer of which nothing may come; the code says why it was not asked for.
+func TestModelIsNotAskedInVain(t *testing.T) {
+	halted := func(state risk.TradingState) func(*testing.T, *asking) {
+		return func(t *testing.T, a *asking) {
+			must(t, a.store.SetTrading(t.Context(), "u", "", risk.Trading{State: state, Reason: "r", Author: "a", At: noon}))
+		}
+	}
+	hold := func(s *account.Snapshot) { s.Positions = []account.Position{share("SPY", 100)} }
+	for name, c := range map[string]struct {
+		before func(*testing.T, *asking)
+		snap   func(*account.Snapshot)
+		code   string // "": it is asked
+	}{
+		"active":                 {halted(risk.Active), nil, ""},
+		"halted":                 {halted(risk.Halted), hold, "TRADING_HALTED"},
+		"reducing nothing":       {halted(risk.Reducing), nil, "TRADING_REDUCING"},
+		"reducing what is held":  {halted(risk.Reducing), hold, ""},
+		"of another symbol":      {halted(risk.Reducing), func(s *account.Snapshot) { s.Positions = []account.Position{share("GLD", 100)} }, "TRADING_REDUCING"},
+		"the account is blocked": {nil, func(s *account.Snapshot) { s.Raw["trading_blocked"] = true }, "ACCOUNT_BLOCKED"},
+		"nobody knows the hours": {func(t *testing.T, a *asking) {
+			must(t, a.store.SetLimits(t.Context(), "u", risk.ParseLimits(map[string]any{"hours": "regular"})))
+		}, nil, "MARKET_UNKNOWN"},
+	} {
+		a := newAsking(t, 24)
+		if c.before != nil {
+			c.before(t, a)
+		}
+		a.deliver(t, a.slot(t, 1, c.snap))
+		got, calls := a.signals(t)["schedule:20261124T1205Z"], 0
+		if c.code == "" {
+			calls = 1
+		}
+		if a.calls != calls || (c.code != "" && got["denial_code"] != c.code) {
+			t.Errorf("%s: %d calls, %v; want %d, %q", name, a.calls, got, calls, c.code)
+		}
 	}
 }
 

@@ -124,15 +124,25 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 	if triggered.Changed() && len(definitions) > 0 {
 		errs = append(errs, s.watch(ctx, userID, definitions))
 	}
+	var asking []func() error
 	for _, d := range definitions {
 		strat, err := s.made.of(d)
 		if err != nil {
 			s.Fault(ctx, userID, err) // its owner's to mend; the other strategies run
 			continue
 		}
-		if cause, ok := triggered.Cause(strat.Triggers()); ok {
-			errs = append(errs, s.run(ctx, d, cause, strat, *now))
+		cause, ok := triggered.Cause(strat.Triggers())
+		if !ok {
+			continue
 		}
+		if _, asks := strat.(strategy.Asker); asks { // a model takes its time: the others don't wait for it
+			asking = append(asking, func() error { return s.run(ctx, d, cause, strat, *now) })
+			continue
+		}
+		errs = append(errs, s.run(ctx, d, cause, strat, *now))
+	}
+	for _, run := range asking {
+		errs = append(errs, run())
 	}
 	return errors.Join(errs...)
 }
