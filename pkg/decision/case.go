@@ -87,7 +87,7 @@ func (c *Case) Batch() signal.Batch {
 func (c *Case) Input(snap account.Snapshot, state *risk.State) strategy.Input {
 	return strategy.Input{
 		Now: c.Now, StrategyID: c.Definition.ID, Cause: c.Cause, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders,
-		Reserved: state.Reservations, State: state.Strategies[c.Definition.ID].State,
+		Reserved: state.Coming(snap), State: state.Strategies[c.Definition.ID].State,
 		Quotes: market.Fresh(c.Quotes, c.Now), Bars: c.Bars, Answer: c.Answer,
 	}
 }

@@ -139,10 +139,11 @@ type Lookout struct {
 	Strategies map[string]map[string]any // the limits of the documents of all that are enabled, by id
 }
 
-// Mark brings high-water mark and breaches up to the view, as each Plan does, and says whether that is worth a write. It is for
-// Book.Watch.
+// Mark brings high-water mark, breaches and what is known of orders up to the view, as each Plan does, and says whether that is
+// worth a write. It is for Book.Watch.
 func (l Lookout) Mark(v View) (changed bool) {
 	mark := v.State.Mark
+	changed = v.State.Observe(v.Snapshot)
 	v.State.MarkEquity(v.Snapshot)
 	for _, id := range slices.Sorted(maps.Keys(l.Strategies)) {
 		changed = v.State.Watch(v.Snapshot, Levels(l.Platform, v.Control, id, l.Strategies[id]), l.Now) || changed
@@ -179,7 +180,7 @@ func (r Run) judge(v View, in Input, p *Plan) {
 			p.Signals, p.Judged = append(p.Signals, sig), append(p.Judged, Judged{i, verdict})
 			continue
 		}
-		if verdict.Denial == nil && !v.State.Reserve(sig, verdict.Opens, shares(v.Snapshot.Positions, i.Symbol)) {
+		if verdict.Denial == nil && !v.State.Reserve(sig, verdict.Opens, v.Snapshot) {
 			verdict.Denial = &strategy.Denial{Code: ReservationsExceeded, Reason: fmt.Sprintf("symbol=%s reservations=%d", i.Symbol, len(v.State.Reservations))}
 		}
 		p.Judged = append(p.Judged, Judged{i, verdict})

@@ -106,10 +106,10 @@ func (s *State) open(strategyID, symbol string) int {
 	})
 }
 
-// Reserved is the buying power that the broker does not know of yet, in USD.
-func (s *State) Reserved() (sum decimal.Decimal) {
+// Reserved is the buying power that a snapshot's does not count yet, in USD.
+func (s *State) Reserved(snap account.Snapshot) (sum decimal.Decimal) {
 	for _, r := range s.Reservations {
-		if !r.Shown {
+		if !counted(r, snap) {
 			sum = sum.Add(r.Reserved)
 		}
 	}

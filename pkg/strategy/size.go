@@ -20,7 +20,7 @@ type Exposure struct {
 	Buys  decimal.Decimal // open orders, open signals of other strategies, and signals that were acted on
 	Sells decimal.Decimal // likewise
 	Own   decimal.Decimal // the strategy's own open signal, negative if it sells; a new one takes its place
-	Blind bool            // there is an open order of which can't be told what it comes to
+	Blind bool            // of an order can't be told what it comes to, or whether it is in what is held
 }
 
 // Coming is what will be held when all is done that is under way.
@@ -51,9 +51,24 @@ func Exposed(in Input, symbol string) (e Exposure, err error) {
 			e.Own = e.Own.Add(own.Coming())
 		default:
 			e.add(r.Action, r.Notional)
+			e.Blind = e.Blind || (done && moved(in, r)) // its fill, or another's
 		}
 	}
 	return e, nil
+}
+
+// moved says whether more is held than when a signal was made, or less if it sells.
+func moved(in Input, r signal.Reservation) bool {
+	by := r.Held.Neg()
+	for _, p := range in.Positions {
+		if p.Symbol == r.Symbol {
+			by = by.Add(p.Qty)
+		}
+	}
+	if r.Action == signal.Sell {
+		by = by.Neg()
+	}
+	return by.IsPositive()
 }
 
 func (e *Exposure) add(side signal.Action, usd decimal.Decimal) {
