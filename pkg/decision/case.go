@@ -105,7 +105,7 @@ func (c *Case) Decide(snap account.Snapshot, state *risk.State) risk.Run {
 	if out.Denial = risk.Usable(snap, c.Now, c.MaxSnapshotAge); out.Denial != nil {
 		return out
 	}
-	decision, err := c.Strategy.Decide(c.Input(snap, state))
+	decision, err := c.ask(c.Input(snap, state))
 	if err != nil {
 		out.Denial = denialOf(err)
 		return out
@@ -118,6 +118,16 @@ func (c *Case) Decide(snap account.Snapshot, state *risk.State) risk.Run {
 		}
 	}
 	return out
+}
+
+// ask asks the strategy. A panic of it is its failure, and nobody else's.
+func (c *Case) ask(in strategy.Input) (d strategy.Decision, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("panic: %v", fault)
+		}
+	}()
+	return c.Strategy.Decide(in)
 }
 
 // Wants says whether a decision would come to any signal, or denial, on a snapshot: mostly it does not.

@@ -112,12 +112,22 @@ type Run struct {
 const ShadowMode = "SHADOW_MODE"
 
 // Plan judges the run's intents in their order, each on what the ones before it left. It is for Book.Place. The strategy's
-// open signals of the same symbols are superseded, by denials too, and what they reserved is free again.
-func (r Run) Plan(v View) Plan {
+// open signals of the same symbols are superseded, by denials too, and what they reserved is free again. A fault of ours, a panic
+// included, denies the run, and leaves the rest of the state as it was.
+func (r Run) Plan(v View) (p Plan) {
+	was := v.State.clone()
+	defer func() {
+		if fault := recover(); fault != nil {
+			*v.State = was
+			v.State.Ran(r.Batch, nil)
+			d := &strategy.Denial{Code: EngineFault, Reason: fmt.Sprintf("fault=%.200q", fmt.Sprint(fault))}
+			p = Plan{Closed: v.Ended, Signals: []signal.Signal{r.deny(v, signal.AllSymbols, d)}, Write: true}
+		}
+	}()
 	in := r.Input
 	in.Now, in.StrategyID, in.Snapshot, in.State = r.Batch.Now, r.Batch.StrategyID, v.Snapshot, v.State
 	in.Levels = Levels(r.Platform, v.Control, r.Batch.StrategyID, r.Limits)
-	p := Plan{Closed: v.Ended}
+	p = Plan{Closed: v.Ended}
 	mark := v.State.Mark
 	v.State.MarkEquity(v.Snapshot)
 	watched := v.State.Watch(v.Snapshot, in.Levels, in.Now)
@@ -137,11 +147,19 @@ type Lookout struct {
 	Now        time.Time
 	Platform   Control
 	Strategies map[string]map[string]any // the limits of the documents of all that are enabled, by id
+	Fault      func(error)               // told of a fault of ours, a panic included; may be nil
 }
 
 // Mark brings high-water mark, breaches and what is known of orders up to the view, as each Plan does, and says whether that is
-// worth a write. It is for Book.Watch.
+// worth a write. It is for Book.Watch. After a fault nothing is.
 func (l Lookout) Mark(v View) (changed bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			if changed = false; l.Fault != nil {
+				l.Fault(fmt.Errorf("losses can't be watched: %v", fault))
+			}
+		}
+	}()
 	mark := v.State.Mark
 	changed = v.State.Observe(v.Snapshot)
 	v.State.MarkEquity(v.Snapshot)

@@ -58,6 +58,14 @@ type Breach struct {
 	Bound    decimal.Decimal // USD allowed
 }
 
+// clone shares nothing with s that its methods change.
+func (s *State) clone() State {
+	c := *s
+	c.Reservations, c.Breaches = slices.Clone(s.Reservations), slices.Clone(s.Breaches)
+	c.Traded, c.Strategies = maps.Clone(s.Traded), maps.Clone(s.Strategies)
+	return c
+}
+
 // Seen says whether a strategy ran for this cause already, and whether it has gone on to a later one.
 func (s *State) Seen(b signal.Batch) (done, outdated bool) {
 	p := s.Strategies[b.StrategyID]

@@ -143,7 +143,10 @@ func (s *Service) watch(ctx context.Context, userID string, definitions []strate
 	if err != nil {
 		return err
 	}
-	l := risk.Lookout{Now: s.Now(), Platform: platform, Strategies: make(map[string]map[string]any, len(definitions))}
+	l := risk.Lookout{
+		Now: s.Now(), Platform: platform, Strategies: make(map[string]map[string]any, len(definitions)),
+		Fault: func(err error) { s.Fault(ctx, userID, err) },
+	}
 	for _, d := range definitions {
 		l.Strategies[d.ID] = d.Limits
 	}
