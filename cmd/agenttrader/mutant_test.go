@@ -34,7 +34,7 @@ func TestOracleNoticesWhatIsBroken(t *testing.T) {
 		{"nothing", "pkg/signal/signal.go", "package signal", "package signal", "", usual},
 		{"ledger", "pkg/store/ticks.go", "c, err = s.takeOver(ctx, c, now, until)", "err = s.db.Set(ctx, shardPath(t, shard), shardFields(c, until, false))", "requests_duplicate", usual},
 		{"supersession", "pkg/risk/plan.go", "p.Closed = append(p.Closed, c)", "_ = c", "signals_duplicate", usual},
-		{"reservations off", "pkg/risk/state.go", "if !r.Shown {\n\t\t\tsum = sum.Add(r.Reserved)", "if r.SignalID == \"\" {\n\t\t\tsum = sum.Add(r.Reserved)", "overspent_users", all},
+		{"reservations off", "pkg/risk/state.go", "if !counted(r, snap) {\n\t\t\tsum = sum.Add(r.Reserved)", "if r.SignalID == \"\" {\n\t\t\tsum = sum.Add(r.Reserved)", "overspent_users", all},
 		{"an edit that runs at each delivery", "pkg/strategy/trigger.go", "return causeOf(ByEdit, at.", "return causeOf(ByEdit, at.Add(time.Duration(time.Now().Nanosecond()%1000)).", "signals_duplicate", all},
 		{"reservations without end", "pkg/risk/reserve.go", "\tcase r.SettledAt.IsZero() && expired:", "\tcase r.SettledAt.IsZero() && expired && r.SignalID == \"\":", "reservations_leaked", long},
 		{"a fanout that does nothing", "services/fanout/tick.go", "claim, err := s.claim(ctx, t, \"\")", "if t != 0 {\n\t\treturn nil\n\t}\n\tclaim, err := s.claim(ctx, t, \"\")", "lost", usual},

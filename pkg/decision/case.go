@@ -87,7 +87,7 @@ func (c *Case) Batch() signal.Batch {
 func (c *Case) Input(snap account.Snapshot, state *risk.State) strategy.Input {
 	return strategy.Input{
 		Now: c.Now, StrategyID: c.Definition.ID, Cause: c.Cause, Account: snap.Account, Positions: snap.Positions, Orders: snap.OpenOrders,
-		Reserved: state.Reservations, State: state.Strategies[c.Definition.ID].State,
+		Reserved: state.Coming(snap), State: state.Strategies[c.Definition.ID].State,
 		Quotes: market.Fresh(c.Quotes, c.Now), Bars: c.Bars, Answer: c.Answer,
 	}
 }
@@ -98,7 +98,7 @@ func (c *Case) Decide(snap account.Snapshot, state *risk.State) risk.Run {
 	if out.Denial = risk.Usable(snap, c.Now, c.MaxSnapshotAge); out.Denial != nil {
 		return out
 	}
-	decision, err := c.Strategy.Decide(c.Input(snap, state))
+	decision, err := c.ask(c.Input(snap, state))
 	if err != nil {
 		out.Denial = denialOf(err)
 		return out
@@ -111,6 +111,16 @@ func (c *Case) Decide(snap account.Snapshot, state *risk.State) risk.Run {
 		}
 	}
 	return out
+}
+
+// ask asks the strategy. A panic of it is its failure, and nobody else's.
+func (c *Case) ask(in strategy.Input) (d strategy.Decision, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("panic: %v", fault)
+		}
+	}()
+	return c.Strategy.Decide(in)
 }
 
 // run is what is decided, but for the strategy's part.

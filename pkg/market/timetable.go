@@ -81,11 +81,20 @@ func NewTimetable(cfg TimetableConfig) *Timetable {
 	return &Timetable{cfg: cfg}
 }
 
-// Open says whether an account with these hours is synced at a time; see Calendar.Open. While the calendar is read for
-// the first time it waits, for 3 s at most or until ctx ends; after that it answers at once. It calls nobody for Always.
+// Open says whether an account with these hours is synced at a time: by Says, and always while that is not known.
 func (t *Timetable) Open(ctx context.Context, at time.Time, hours Hours) bool {
-	if !hours.gated() || t.cfg.Sessions == nil {
-		return true
+	open, known := t.Says(ctx, at, hours)
+	return open || !known
+}
+
+// Says is Calendar.Open in the light of the clock. While the calendar is read for the first time it waits, for 3 s at most or
+// until ctx ends; after that it answers at once. It calls nobody for Always.
+func (t *Timetable) Says(ctx context.Context, at time.Time, hours Hours) (open, known bool) {
+	switch {
+	case !hours.gated():
+		return true, true
+	case t.cfg.Sessions == nil:
+		return false, false
 	}
 	select {
 	case <-t.refresh(ctx):
@@ -93,11 +102,10 @@ func (t *Timetable) Open(ctx context.Context, at time.Time, hours Hours) bool {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	open, known := t.calendar.Open(at, hours)
-	if !known {
-		return true
+	if open, known = t.calendar.Open(at, hours); !known {
+		return false, false
 	}
-	return t.clock.correct(t.calendar, at, hours, open)
+	return t.clock.correct(t.calendar, at, hours, open), true
 }
 
 // refresh starts the calls that are due. What it returns is closed once the first reading of the calendar has ended.

@@ -221,9 +221,10 @@ func bookWord(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	place(t, s, 1, Run(snap, "st", "c1", 10, Buy("GLD", "600")))
 	reserved := func(when, want string) *risk.State {
 		t.Helper()
+		snap := stored(t, s)
 		state, err := s.RiskState(t.Context(), "u")
 		must(t, err)
-		if got := state.Reserved(); !got.Equal(decimal.RequireFromString(want)) {
+		if got := state.Reserved(snap); !got.Equal(decimal.RequireFromString(want)) {
 			t.Errorf("%s: %s reserved, want %s", when, got, want)
 		}
 		return state
@@ -254,8 +255,11 @@ func bookWord(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	snap = heartbeat(t, s, first.SettledAt.Add(time.Second), func(n *account.Snapshot) {
 		n.OpenOrders = append(n.OpenOrders, account.Order{ID: "o2", ClientOrderID: id, Symbol: "GLD", Side: "buy", Notional: usd("600")})
 	})
-	place(t, s, 1, Run(snap, "other", "c3", 12, Buy("SPY", "500")))
-	if state := reserved("a snapshot with the order", "500"); len(state.Reservations) != 1 {
+	place(t, s, 1, Run(snap, "other", "c3", 12, Buy("SPY", "400"))) // its account was read before its orders
+	reserved("a snapshot with the order", "1000")
+	snap = heartbeat(t, s, first.SettledAt.Add(time.Minute), func(n *account.Snapshot) { n.OpenOrders = nil })
+	place(t, s, 1, Run(snap, "other", "c4", 13, Buy("SPY", "500")))
+	if state := reserved("a snapshot begun after the one with the order", "500"); len(state.Reservations) != 1 {
 		t.Errorf("reservations = %+v, want the other strategy's alone", state.Reservations)
 	}
 }
@@ -282,7 +286,7 @@ func bookExpiry(t *testing.T, s Stores, signals func(string) []map[string]any) {
 	}
 	state, err := s.RiskState(t.Context(), "u")
 	must(t, err)
-	if got := state.Reserved(); !got.Equal(decimal.NewFromInt(1000)) {
+	if got := state.Reserved(snap); !got.Equal(decimal.NewFromInt(1000)) {
 		t.Errorf("%s reserved, want the 400 of the word and the new 600", got)
 	}
 }

@@ -2,6 +2,7 @@ package porttest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,8 +28,9 @@ type Clock interface {
 
 // Interleavings is Promise 6 under any order of runs, syncs, owners' words, their events and the clock, which may come late,
 // twice or never: what is reserved never exceeds the snapshot's buying power less the buffer, the broker's own buying
-// power is never overspent, and nothing is reserved for ever. open gives empty stores and their clock; at most so many
-// interleavings are tried.
+// power is never overspent, and nothing is reserved for ever. A sync reads account, orders and positions one after the other,
+// two of them at once perhaps; an executor claims a signal and sends the order when it gets to it, or never. open gives
+// empty stores and their clock; at most so many interleavings are tried.
 func Interleavings(t *testing.T, most int, open func(t *testing.T) (Stores, Clock)) {
 	tried := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -63,14 +65,21 @@ type desk struct {
 	power  decimal.Decimal // the broker's: orders sent count
 	held   map[string]decimal.Decimal
 	orders []account.Order
-	taken  *account.Snapshot // begun and not written yet
+	looks  []*look // syncs under way
 
 	causes  int
 	runs    []risk.Run
 	signals []signal.Signal            // all that were placed and trade
 	short   map[string]decimal.Decimal // by order: the part of a sale that is not of what is held
 	said    map[string]bool            // signals that their owner spoke of
+	claimed []signal.Signal            // whose orders are still to be sent
 	words   []string                   // signals whose documents' change events are on their way
+}
+
+// look is what a sync has read so far.
+type look struct {
+	snap    account.Snapshot
+	ordered bool // orders too
 }
 
 func (w *desk) fail(format string, args ...any) {
@@ -81,7 +90,7 @@ func (w *desk) fail(format string, args ...any) {
 
 func (w *desk) step(rt *rapid.T) {
 	pick := func(n int, name string) int { return rapid.IntRange(0, n-1).Draw(rt, name) }
-	switch what := rapid.SampledFrom([]string{"run", "run", "run", "again", "begin", "write", "sync", "take", "take", "take", "reject", "noise", "event", "event", "fill", "fill", "wait"}).Draw(rt, "step"); what {
+	switch what := rapid.SampledFrom([]string{"run", "run", "run", "again", "begin", "begin", "read", "read", "read", "sync", "watch", "take", "take", "claim", "claim", "send", "send", "reject", "noise", "event", "event", "fill", "fill", "wait"}).Draw(rt, "step"); what {
 	case "run":
 		var intents []strategy.Intent
 		for _, symbol := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"GLD", "TLT"}), 1, 2, func(s string) string { return s }).Draw(rt, "symbols") {
@@ -100,16 +109,34 @@ func (w *desk) step(rt *rapid.T) {
 			}
 		}
 	case "begin":
-		snap := w.look()
-		w.taken = &snap
-	case "write":
-		w.write()
+		if len(w.looks) < 2 {
+			w.begin()
+		}
+	case "read":
+		if len(w.looks) > 0 {
+			w.read(pick(len(w.looks), "which"))
+		}
 	case "sync":
 		w.sync()
-	case "take", "reject":
+	case "watch":
+		must(w.t, w.Watch(w.t.Context(), "u", risk.Lookout{Now: w.clock.Now()}.Mark))
+	case "take", "claim", "reject":
 		if len(w.signals) > 0 {
 			last := w.signals[max(0, len(w.signals)-4):] // the others are over
-			w.say(last[pick(len(last), "which")], what == "take")
+			sig := last[pick(len(last), "which")]
+			switch claimed := w.say(sig, what != "reject"); {
+			case claimed && what == "take":
+				w.send(sig)
+			case claimed:
+				w.claimed = append(w.claimed, sig)
+			}
+		}
+	case "send":
+		if len(w.claimed) > 0 {
+			n := pick(len(w.claimed), "which")
+			sig := w.claimed[n]
+			w.claimed = slices.Delete(w.claimed, n, n+1)
+			w.send(sig)
 		}
 	case "noise":
 		if len(w.signals) > 0 {
@@ -153,32 +180,37 @@ func (w *desk) run(strategyID string, intents []strategy.Intent) {
 	state, err := w.RiskState(w.t.Context(), "u")
 	must(w.t, err)
 	power := snap.Account.BuyingPower.Decimal
-	if limit := power.Sub(power.Mul(w.buffer)); opened && state.Reserved().GreaterThan(limit) {
-		w.fail("%s is reserved of a buying power of %s less %s", state.Reserved(), power, w.buffer)
+	if limit := power.Sub(power.Mul(w.buffer)); opened && state.Reserved(snap).GreaterThan(limit) {
+		w.fail("%s is reserved of a buying power of %s less %s", state.Reserved(snap), power, w.buffer)
 	}
 }
 
-// look is what the broker says of the account now; a share of anything is $1.
-func (w *desk) look() account.Snapshot {
-	now := w.clock.Now()
-	snap := Snapshot("u", 0, now)
+// begin reads the account, as the broker has it now.
+func (w *desk) begin() {
+	snap := Snapshot("u", 0, w.clock.Now())
 	snap.Account.BuyingPower, snap.Raw["buying_power"] = decimal.NewNullDecimal(w.power), w.power.String()
-	snap.Positions, snap.OpenOrders = nil, append([]account.Order{}, w.orders...)
+	snap.Positions, snap.OpenOrders = nil, nil
+	w.looks = append(w.looks, &look{snap: snap})
+}
+
+// read goes on with a sync: it reads the orders, and then the positions and writes. A share of anything is $1.
+func (w *desk) read(n int) {
+	l := w.looks[n]
+	if !l.ordered {
+		l.snap.OpenOrders, l.ordered = slices.Clone(w.orders), true
+		return
+	}
 	for symbol, qty := range w.held {
 		if !qty.IsZero() {
-			snap.Positions = append(snap.Positions, account.Position{Symbol: symbol, Qty: qty, MarketValue: decimal.NewNullDecimal(qty)})
+			l.snap.Positions = append(l.snap.Positions, account.Position{Symbol: symbol, Qty: qty, MarketValue: decimal.NewNullDecimal(qty)})
 		}
 	}
-	return snap
+	w.looks = slices.Delete(w.looks, n, n+1)
+	w.write(l.snap)
 }
 
 // write stores what was looked at, unless there is a newer look, as the syncer does.
-func (w *desk) write() {
-	if w.taken == nil {
-		return
-	}
-	next := *w.taken
-	w.taken = nil
+func (w *desk) write(next account.Snapshot) {
 	if was, err := w.Snapshot(w.t.Context(), "u"); err == nil {
 		if next.Older(was) {
 			return
@@ -192,15 +224,16 @@ func (w *desk) write() {
 
 func (w *desk) sync() {
 	w.clock.Advance(time.Second)
-	snap := w.look()
-	w.taken = &snap
-	w.write()
+	w.begin()
+	for range 2 {
+		w.read(len(w.looks) - 1)
+	}
 	w.clock.Advance(time.Second)
 }
 
-// say is the owner's executor: it takes a signal that is still pending and not over, says so and sends the order. The event
-// of its word comes when it comes.
-func (w *desk) say(sig signal.Signal, take bool) {
+// say is the owner's executor: it takes a signal that is still pending and not over, and says so. The event of its word comes
+// when it comes.
+func (w *desk) say(sig signal.Signal, take bool) (claimed bool) {
 	state, err := w.RiskState(w.t.Context(), "u")
 	must(w.t, err)
 	pending := false
@@ -208,14 +241,24 @@ func (w *desk) say(sig signal.Signal, take bool) {
 		pending = pending || (r.SignalID == sig.ID && r.SettledAt.IsZero())
 	}
 	if !pending || w.said[sig.ID] || !w.clock.Now().Before(sig.ExpiresAt) {
-		return
+		return false
 	}
 	w.said[sig.ID], w.words = true, append(w.words, sig.ID)
 	if !take {
 		must(w.t, w.PutStatus(w.t.Context(), "u", sig.ID, "Rejected "))
-		return
+		return false
 	}
 	must(w.t, w.PutStatus(w.t.Context(), "u", sig.ID, " EXECUTED"))
+	return true
+}
+
+// send is the order of a claimed signal. After expires_at there is none any more, and the executor says so.
+func (w *desk) send(sig signal.Signal) {
+	if !w.clock.Now().Before(sig.ExpiresAt) {
+		must(w.t, w.PutStatus(w.t.Context(), "u", sig.ID, "rejected"))
+		w.words = append(w.words, sig.ID)
+		return
+	}
 	takes := sig.Notional
 	if sig.Action == signal.Sell {
 		left := w.held[sig.Symbol]
@@ -254,6 +297,9 @@ func (w *desk) end() {
 	state, err := w.RiskState(w.t.Context(), "u")
 	must(w.t, err)
 	for _, r := range state.Reservations {
+		if r.Executed && !r.Shown() && w.clock.Scale(time.Hour) < time.Hour {
+			continue // the time that such an order may take is no clock's to scale
+		}
 		if r.StrategyID != "last" {
 			w.fail("reserved for ever: %+v", r)
 		}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/shopspring/decimal"
-
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
@@ -27,7 +25,7 @@ func BenchmarkEngine(b *testing.B) {
 	for i := range 10 {
 		in.Snapshot.Positions = append(in.Snapshot.Positions, account.Position{Symbol: fmt.Sprintf("S%d", i), Qty: dec("10"), MarketValue: usd("500.25")})
 	}
-	in.State.Reserve(signal.Signal{ID: "a", Symbol: "SPY", Action: signal.Buy, Notional: dec("10"), ExpiresAt: noon}, dec("10"), decimal.Decimal{})
+	in.State.Reserve(signal.Signal{ID: "a", Symbol: "SPY", Action: signal.Buy, Notional: dec("10"), ExpiresAt: noon}, dec("10"), account.Snapshot{})
 	b.Run("prepare", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -158,10 +158,8 @@ func (e *Engine) weigh() {
 		}
 		e.stake(o.Symbol).add(signal.Action(strings.ToLower(o.Side)), cents(n))
 	}
-	for _, r := range e.in.State.Reservations {
-		if !r.Shown {
-			e.stake(r.Symbol).add(r.Action, cents(r.Notional))
-		}
+	for _, r := range e.in.State.Coming(e.in.Snapshot) {
+		e.stake(r.Symbol).add(r.Action, cents(r.Notional))
 	}
 	for _, s := range e.stakes {
 		if e.gross = e.gross.Add(s.held.Abs()); s.pending {
@@ -187,7 +185,7 @@ func (e *Engine) purse() {
 	if kept.IsPositive() && e.power.Decimal.IsPositive() {
 		e.power.Decimal = e.power.Decimal.Sub(e.power.Decimal.Mul(kept))
 	}
-	e.power.Decimal = cents(e.power.Decimal.Sub(e.in.State.Reserved()))
+	e.power.Decimal = cents(e.power.Decimal.Sub(e.in.State.Reserved(e.in.Snapshot)))
 }
 
 func (e *Engine) stake(symbol string) *stake {
@@ -306,7 +304,7 @@ func (e *Engine) refused() *strategy.Denial {
 		switch {
 		case c.Code == "" || (c.Waived && closable):
 		case c.Code == SnapshotStale:
-			return &strategy.Denial{Code: c.Code, Reason: textStale}
+			return &strategy.Denial{Code: c.Code, Reason: account.TextStale}
 		default:
 			return &strategy.Denial{Code: c.Code, Reason: "limit=" + c.Limit + c.Note}
 		}

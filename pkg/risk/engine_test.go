@@ -69,7 +69,7 @@ func TestEachCheck(t *testing.T) {
 	type limits = map[string]any
 	reserve := func(strategyID, symbol string, action signal.Action, notional, opens string) change {
 		return func(in *risk.Input) {
-			in.State.Reserve(signal.Signal{ID: strategyID + symbol, StrategyID: strategyID, Symbol: symbol, Action: action, Notional: dec(notional), CreatedAt: noon.Add(-time.Minute), ExpiresAt: noon.Add(time.Hour)}, dec(opens), decimal.Decimal{})
+			in.State.Reserve(signal.Signal{ID: strategyID + symbol, StrategyID: strategyID, Symbol: symbol, Action: action, Notional: dec(notional), CreatedAt: noon.Add(-time.Minute), ExpiresAt: noon.Add(time.Hour)}, dec(opens), account.Snapshot{})
 		}
 	}
 	broker := func(f func(*acct)) change { return func(in *risk.Input) { f(&in.Snapshot.Account) } }
@@ -209,7 +209,7 @@ type (
 func TestReservationsFull(t *testing.T) {
 	in := input(nil)
 	for i := range 200 {
-		in.State.Reserve(signal.Signal{ID: fmt.Sprint(i), Symbol: "GLD", ExpiresAt: noon.Add(time.Hour)}, decimal.Decimal{}, decimal.Decimal{})
+		in.State.Reserve(signal.Signal{ID: fmt.Sprint(i), Symbol: "GLD", ExpiresAt: noon.Add(time.Hour)}, decimal.Decimal{}, account.Snapshot{})
 	}
 	e := risk.New(in)
 	if v := e.Check(intent(signal.Buy, "AAPL", "1")); code(v) != risk.ReservationsExceeded {
@@ -270,7 +270,7 @@ func TestNothingIsClosedTwice(t *testing.T) {
 	in := input(nil)
 	in.Snapshot.Account.BuyingPower = usd("0")
 	in.Snapshot.OpenOrders = []account.Order{{Symbol: "SPY", Side: "SELL", Qty: usd("2")}} // 1,000 at the position's price
-	in.State.Reserve(signal.Signal{ID: "a", Symbol: "SPY", Action: signal.Sell, Notional: dec("3000"), ExpiresAt: noon.Add(time.Hour)}, decimal.Decimal{}, dec("10"))
+	in.State.Reserve(signal.Signal{ID: "a", Symbol: "SPY", Action: signal.Sell, Notional: dec("3000"), ExpiresAt: noon.Add(time.Hour)}, decimal.Decimal{}, in.Snapshot)
 	e := risk.New(in)
 	if v := e.Check(intent(signal.Sell, "SPY", "1000")); v.Denial != nil || !v.Opens.IsZero() {
 		t.Errorf("the rest: %v, opens %s", v.Denial, v.Opens)

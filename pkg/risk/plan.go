@@ -112,10 +112,20 @@ type Run struct {
 const ShadowMode = "SHADOW_MODE"
 
 // Plan judges the run's intents in their order, each on what the ones before it left. It is for Book.Place. The strategy's
-// open signals of the same symbols are superseded, by denials too, and what they reserved is free again.
-func (r Run) Plan(v View) Plan {
+// open signals of the same symbols are superseded, by denials too, and what they reserved is free again. A fault of ours, a panic
+// included, denies the run, and leaves the rest of the state as it was.
+func (r Run) Plan(v View) (p Plan) {
+	was := v.State.clone()
+	defer func() {
+		if fault := recover(); fault != nil {
+			*v.State = was
+			v.State.Ran(r.Batch, nil)
+			d := &strategy.Denial{Code: EngineFault, Reason: fmt.Sprintf("fault=%.200q", fmt.Sprint(fault))}
+			p = Plan{Closed: v.Ended, Signals: []signal.Signal{r.deny(v, signal.AllSymbols, d)}, Write: true}
+		}
+	}()
 	in := r.input(v)
-	p := Plan{Closed: v.Ended}
+	p = Plan{Closed: v.Ended}
 	marks := v.State.marks()
 	v.State.MarkEquity(v.Snapshot)
 	watched := v.State.Watch(v.Snapshot, in.Levels, in.Now)
@@ -149,12 +159,21 @@ type Lookout struct {
 	Now        time.Time
 	Platform   Control
 	Strategies map[string]map[string]any // the limits of the documents of all that are enabled, by id
+	Fault      func(error)               // told of a fault of ours, a panic included; may be nil
 }
 
-// Mark brings high-water mark and breaches up to the view, as each Plan does, and says whether that is worth a write. It is for
-// Book.Watch.
+// Mark brings high-water mark, breaches and what is known of orders up to the view, as each Plan does, and says whether that is
+// worth a write. It is for Book.Watch. After a fault nothing is.
 func (l Lookout) Mark(v View) (changed bool) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			if changed = false; l.Fault != nil {
+				l.Fault(fmt.Errorf("losses can't be watched: %v", fault))
+			}
+		}
+	}()
 	marks := v.State.marks()
+	changed = v.State.Observe(v.Snapshot)
 	v.State.MarkEquity(v.Snapshot)
 	for _, id := range slices.Sorted(maps.Keys(l.Strategies)) {
 		changed = v.State.Watch(v.Snapshot, Levels(l.Platform, v.Control, id, l.Strategies[id]), l.Now) || changed
@@ -195,7 +214,7 @@ func (r Run) judge(v View, in Input, p *Plan) {
 			p.Signals, p.Judged = append(p.Signals, sig), append(p.Judged, Judged{i, verdict})
 			continue
 		}
-		if verdict.Denial == nil && !v.State.Reserve(sig, verdict.Opens, held) {
+		if verdict.Denial == nil && !v.State.Reserve(sig, verdict.Opens, v.Snapshot) {
 			verdict.Denial = &strategy.Denial{Code: ReservationsExceeded, Reason: fmt.Sprintf("symbol=%s reservations=%d", i.Symbol, len(v.State.Reservations))}
 		}
 		p.Judged = append(p.Judged, Judged{i, verdict})

@@ -10,9 +10,12 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/signal"
 )
 
-// settleGrace is how long an executed order has to show up. Whatever snapshot is fresh enough to trade on after that began
-// after the word: the broker's figures count the order, shown or not.
-const settleGrace = 5 * time.Minute
+// How long the order of an executed signal may be on its way. The figures of a snapshot that is begun after that count it,
+// shown or not.
+const (
+	settleGrace = 5 * time.Minute // after the word
+	sendGrace   = time.Minute     // after expires_at, the last time at which it may be sent
+)
 
 // Closing is the end of a signal that its owner did not speak of.
 type Closing struct {
@@ -27,15 +30,17 @@ type Word struct {
 	At     time.Time     // UTC, of the document's last write, by the database's clock
 }
 
-// Reserve keeps a new signal's buying power, opens USD, and counts it among the day's. held is the shares of the symbol
-// that the snapshot shows. False: there are too many reservations.
-func (s *State) Reserve(sig signal.Signal, opens, held decimal.Decimal) bool {
+// Reserve keeps a new signal's buying power, opens USD, and counts it among the day's. snap is what it was decided on. False:
+// there are too many reservations.
+func (s *State) Reserve(sig signal.Signal, opens decimal.Decimal, snap account.Snapshot) bool {
 	if len(s.Reservations) >= 2*maxReservations { // what opens is refused sooner
 		return false
 	}
+	mixed := slices.ContainsFunc(s.Reservations, func(r signal.Reservation) bool { return r.Symbol == sig.Symbol }) ||
+		slices.ContainsFunc(snap.OpenOrders, func(o account.Order) bool { return o.Symbol == sig.Symbol })
 	s.Reservations = append(s.Reservations, signal.Reservation{
 		SignalID: sig.ID, StrategyID: sig.StrategyID, Symbol: sig.Symbol, Action: sig.Action, Notional: sig.Notional,
-		Reserved: opens, Held: held, CreatedAt: sig.CreatedAt.UTC(), ExpiresAt: sig.ExpiresAt.UTC(),
+		Reserved: opens, Held: shares(snap.Positions, sig.Symbol), Mixed: mixed, CreatedAt: sig.CreatedAt.UTC(), ExpiresAt: sig.ExpiresAt.UTC(),
 	})
 	s.count(sig.StrategyID, sig.Notional, 1)
 	return true
@@ -65,34 +70,77 @@ func (s *State) Settle(signalID string, w Word) (changed bool) {
 	return true
 }
 
-// Observe marks the reservations whose orders a snapshot shows: its buying power counts them from then on, also when
-// they are done and no longer among the open orders.
+// Observe marks the reservations whose orders a snapshot shows, among its open orders or by the move of its positions, and
+// those of which a move will tell nothing, since other orders of the symbol are open.
 func (s *State) Observe(snap account.Snapshot) (changed bool) {
 	for _, o := range snap.OpenOrders {
-		if i := s.find(o.ClientOrderID); i >= 0 && !s.Reservations[i].Shown {
-			s.Reservations[i].Shown, changed = true, true
-			s.traded(s.Reservations[i].Symbol, snap.ObservedAt)
+		for i := range s.Reservations {
+			switch r := &s.Reservations[i]; {
+			case r.Shown():
+			case r.SignalID == o.ClientOrderID:
+				s.show(r, snap)
+				changed = true
+			case r.Symbol == o.Symbol && !r.Mixed:
+				r.Mixed, changed = true, true
+			}
+		}
+	}
+	for i := range s.Reservations {
+		if r := &s.Reservations[i]; !r.Shown() && s.moved(*r, snap) {
+			s.show(r, snap)
+			changed = true
 		}
 	}
 	return changed
 }
 
-// Release drops the reservations that have come to their end by now, the snapshot being the newest. It returns the ends of
-// the signals that nobody spoke of.
+func (s *State) show(r *signal.Reservation, snap account.Snapshot) {
+	r.ShownAt = written(snap).UTC()
+	s.traded(r.Symbol, snap.ObservedAt)
+}
+
+// written is when all that a snapshot tells had been read.
+func written(snap account.Snapshot) time.Time {
+	if snap.Version.After(snap.ObservedAt) {
+		return snap.Version
+	}
+	return snap.ObservedAt
+}
+
+// counted says whether a snapshot's buying power counts a reservation's order. The account is read first, and what shows
+// the order after it: only a snapshot that was begun after an order had been shown is sure to count it, done or not.
+func counted(r signal.Reservation, snap account.Snapshot) bool {
+	return r.Shown() && snap.ObservedAt.After(r.ShownAt)
+}
+
+// Coming is the reservations that a snapshot's positions and orders do not show yet.
+func (s *State) Coming(snap account.Snapshot) []signal.Reservation {
+	seen := func(r signal.Reservation) bool {
+		return counted(r, snap) || (r.Shown() && !written(snap).After(r.ShownAt)) // else another reading was quicker than that which showed it
+	}
+	if !slices.ContainsFunc(s.Reservations, seen) {
+		return s.Reservations
+	}
+	return slices.DeleteFunc(slices.Clone(s.Reservations), seen)
+}
+
+// Release drops the reservations that have come to their end by now, the snapshot being the newest, and Observe having seen it.
+// It returns the ends of the signals that nobody spoke of.
 //
 //	no word             at expires_at
 //	rejected            by a snapshot begun after the word, or at expires_at
-//	executed            by a snapshot begun after the word whose orders show it, or whose positions, read after the
-//	                    word, have moved its way (moved); or by any snapshot begun after the word, once both expires_at and five
-//	                    minutes after the word are past
+//	executed            by a snapshot begun after the word, and after its order was shown; or by one begun a minute after
+//	                    expires_at and five minutes after the word
 //	the document is gone, or says expired: as rejected
+//	shown, whatever the word is: not before a snapshot that counts it
 //
-// So none is kept for ever: the last line needs nothing but time and a snapshot, and without one nothing is opened.
+// So none is kept for ever: it needs nothing but time and a snapshot, and without one nothing is opened.
 func (s *State) Release(snap account.Snapshot, now time.Time) (ended []Closing) {
-	all := slices.Clone(s.Reservations)
 	s.Reservations = slices.DeleteFunc(s.Reservations, func(r signal.Reservation) bool {
 		expired, after := !now.Before(r.ExpiresAt), snap.ObservedAt.After(r.SettledAt)
 		switch {
+		case r.Shown() && !counted(r, snap):
+			return false
 		case r.SettledAt.IsZero() && expired:
 			ended = append(ended, s.close(r, ""))
 			return true
@@ -100,24 +148,26 @@ func (s *State) Release(snap account.Snapshot, now time.Time) (ended []Closing) 
 			return false
 		case !r.Executed:
 			return after || expired
+		case r.Shown():
+			return after
 		}
-		return after && (r.Shown || moved(r, all, snap) || (expired && now.Sub(r.SettledAt) >= settleGrace))
+		return snap.ObservedAt.Sub(r.ExpiresAt) > sendGrace && snap.ObservedAt.Sub(r.SettledAt) > settleGrace
 	})
 	return ended
 }
 
-// moved says whether positions that were read after the word have moved the order's way, by half of its notional at least.
-// Where several executed orders of the symbol are looked for, there is no telling whose move it is.
-func moved(r signal.Reservation, all []signal.Reservation, snap account.Snapshot) bool {
+// moved says whether positions that were read after the word have moved the order's way, by half of its notional at least,
+// and no other order of the symbol can have moved them.
+func (s *State) moved(r signal.Reservation, snap account.Snapshot) bool {
 	read := snap.DetailAt
 	if read.IsZero() {
 		read = snap.ObservedAt
 	}
-	if snap.Incomplete || !read.After(r.SettledAt) {
+	if !r.Executed || r.Mixed || snap.Incomplete || !read.After(r.SettledAt) {
 		return false
 	}
-	for _, o := range all {
-		if o.SignalID != r.SignalID && o.Symbol == r.Symbol && o.Executed && !o.Shown {
+	for _, o := range s.Reservations {
+		if o.SignalID != r.SignalID && o.Symbol == r.Symbol && o.Executed {
 			return false
 		}
 	}
@@ -147,19 +197,24 @@ func priced(positions []account.Position, symbol string) (price decimal.Decimal,
 	return decimal.Decimal{}, false
 }
 
-// Supersede drops the strategy's open reservation of a symbol in favour of another signal. False: there is none.
+// Supersede drops the strategy's open reservation of a symbol in favour of another signal. One whose order is at the broker
+// stays until it is counted, as executed. False: there is none.
 func (s *State) Supersede(strategyID, symbol, by string) (c Closing, ok bool) {
 	i := s.open(strategyID, symbol)
 	if i < 0 || s.Reservations[i].SignalID == by {
 		return Closing{}, false
 	}
 	c = s.close(s.Reservations[i], by)
+	if r := &s.Reservations[i]; r.Shown() {
+		r.SettledAt, r.Executed = r.ShownAt, true
+		return c, true
+	}
 	s.Reservations = slices.Delete(s.Reservations, i, i+1)
 	return c, true
 }
 
 func (s *State) close(r signal.Reservation, by string) Closing {
-	if r.Shown {
+	if r.Shown() {
 		return Closing{SignalID: r.SignalID, Status: signal.Executed}
 	}
 	s.uncount(r, true)

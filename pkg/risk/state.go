@@ -59,6 +59,14 @@ type Breach struct {
 	Bound    decimal.Decimal // USD allowed
 }
 
+// clone shares nothing with s that its methods change.
+func (s *State) clone() State {
+	c := *s
+	c.Reservations, c.Breaches = slices.Clone(s.Reservations), slices.Clone(s.Breaches)
+	c.Traded, c.Strategies = maps.Clone(s.Traded), maps.Clone(s.Strategies)
+	return c
+}
+
 // Seen says whether a strategy ran for this cause already, and whether it has gone on to a later one.
 func (s *State) Seen(b signal.Batch) (done, outdated bool) {
 	p := s.Strategies[b.StrategyID]
@@ -107,10 +115,10 @@ func (s *State) open(strategyID, symbol string) int {
 	})
 }
 
-// Reserved is the buying power that the broker does not know of yet, in USD.
-func (s *State) Reserved() (sum decimal.Decimal) {
+// Reserved is the buying power that a snapshot's does not count yet, in USD.
+func (s *State) Reserved(snap account.Snapshot) (sum decimal.Decimal) {
 	for _, r := range s.Reservations {
-		if !r.Shown {
+		if !counted(r, snap) {
 			sum = sum.Add(r.Reserved)
 		}
 	}

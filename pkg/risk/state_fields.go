@@ -34,7 +34,8 @@ func (s *State) Fields() map[string]any {
 		put(m, "expires_at", r.ExpiresAt)
 		put(m, "settled_at", r.SettledAt)
 		put(m, "executed", r.Executed)
-		put(m, "shown", r.Shown)
+		put(m, "shown_at", r.ShownAt)
+		put(m, "mixed", r.Mixed)
 		reservations[i] = m
 	}
 	breaches := make([]any, len(s.Breaches))
@@ -119,7 +120,7 @@ func ParseState(f map[string]any) (*State, error) {
 			Action: signal.Action(get[string](r, m, "action")), Notional: r.decimal(m, "notional").Decimal,
 			Reserved: r.decimal(m, "reserved").Decimal, Held: r.decimal(m, "held").Decimal,
 			CreatedAt: get[time.Time](r, m, "created_at"), ExpiresAt: get[time.Time](r, m, "expires_at"),
-			SettledAt: get[time.Time](r, m, "settled_at"), Executed: get[bool](r, m, "executed"), Shown: get[bool](r, m, "shown"),
+			SettledAt: get[time.Time](r, m, "settled_at"), Executed: get[bool](r, m, "executed"), ShownAt: get[time.Time](r, m, "shown_at"), Mixed: get[bool](r, m, "mixed"),
 		})
 	}
 	for _, m := range r.maps(f, "breaches") {

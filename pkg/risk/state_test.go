@@ -25,7 +25,7 @@ func reserved(t *testing.T) *risk.State {
 	if _, err := s.Turn(noon); err != nil {
 		t.Fatal(err)
 	}
-	if !s.Reserve(signal.Signal{ID: "a", StrategyID: "st", Symbol: "GLD", Action: signal.Buy, Notional: dec("100"), CreatedAt: noon, ExpiresAt: at(15)}, dec("100"), dec("2")) {
+	if !s.Reserve(signal.Signal{ID: "a", StrategyID: "st", Symbol: "GLD", Action: signal.Buy, Notional: dec("100"), CreatedAt: noon, ExpiresAt: at(15)}, dec("100"), account.Snapshot{Positions: []account.Position{{Symbol: "GLD", Qty: dec("2")}}}) {
 		t.Fatal("no room")
 	}
 	return s
@@ -40,38 +40,48 @@ func TestRelease(t *testing.T) {
 	late.DetailAt = at(1)
 	blind := snap(3, "3")
 	blind.Incomplete = true
-	mine := account.Order{ClientOrderID: "a", Symbol: "GLD"}
+	mine, other := account.Order{ClientOrderID: "a", Symbol: "GLD"}, account.Order{ClientOrderID: "by hand", Symbol: "GLD"}
 	executed, rejected := risk.Word{Status: signal.Executed, At: at(2)}, risk.Word{Status: signal.Rejected, At: at(2)}
+	lately := risk.Word{Status: signal.Executed, At: at(14)}
 	for name, c := range map[string]struct {
 		word     risk.Word
 		snap     account.Snapshot
 		now      float64
+		next     float64 // a second snapshot, which shows no order any more; 0: there is none
 		held     bool
 		reserved string
 		ended    signal.Status
 	}{
-		"no word":                     {risk.Word{}, snap(3, "3"), 14.9, true, "100", ""},
-		"no word, its order is there": {risk.Word{}, snap(3, "2", mine), 3, true, "0", ""},
-		"no word, expired":            {risk.Word{}, snap(3, "2"), 15, false, "0", signal.Expired},
-		"no word, expired, but its order was there":   {risk.Word{}, snap(3, "2", mine), 15, false, "0", signal.Executed},
-		"executed, snapshot from before":              {executed, snap(2, "3"), 4, true, "100", ""},
-		"executed, snapshot shows nothing":            {executed, snap(3, "2"), 4, true, "100", ""},
-		"executed, the position moved":                {executed, snap(3, "102"), 4, false, "0", ""},
-		"executed, half of it in the position":        {executed, snap(3, "52"), 4, false, "0", ""},
-		"executed, something else in the position":    {executed, snap(3, "51"), 4, true, "100", ""},
-		"executed, the position moved the other way":  {executed, snap(3, "1"), 4, true, "100", ""},
-		"executed, positions from before the word":    {executed, late, 4, true, "100", ""},
-		"executed, positions are incomplete":          {executed, blind, 4, true, "100", ""},
-		"executed, the order is there":                {executed, snap(3, "2", mine), 4, false, "0", ""},
-		"executed, never shown, expired":              {executed, snap(14, "2"), 15, false, "0", ""},
-		"executed, never shown, no snapshot since":    {executed, snap(2, "2"), 500, true, "100", ""},
-		"executed late, expired":                      {risk.Word{Status: signal.Executed, At: at(14)}, snap(15, "2"), 18.9, true, "100", ""},
-		"executed late, expired, five minutes later":  {risk.Word{Status: signal.Executed, At: at(14)}, snap(18, "2"), 19, false, "0", ""},
-		"rejected, snapshot from before":              {rejected, snap(2, "2"), 4, true, "100", ""},
-		"rejected, a snapshot since":                  {rejected, snap(2.1, "2"), 4, false, "0", ""},
-		"rejected, expired":                           {rejected, snap(2, "2"), 15, false, "0", ""},
-		"the document is gone, snapshot from before":  {risk.Word{At: at(2)}, snap(1, "2"), 4, true, "100", ""},
-		"the document is gone, a snapshot since then": {risk.Word{At: at(2)}, snap(3, "2"), 4, false, "0", ""},
+		"no word":                                     {risk.Word{}, snap(3, "3"), 14.9, 0, true, "100", ""},
+		"no word, its order is there":                 {risk.Word{}, snap(3, "2", mine), 3, 0, true, "100", ""},
+		"no word, a snapshot since":                   {risk.Word{}, snap(3, "2", mine), 3, 4, true, "0", ""},
+		"no word, expired":                            {risk.Word{}, snap(3, "2"), 15, 0, false, "0", signal.Expired},
+		"no word, expired, order there":               {risk.Word{}, snap(3, "2", mine), 15, 0, true, "100", ""},
+		"no word, expired, but its order was there":   {risk.Word{}, snap(3, "2", mine), 15, 4, false, "0", signal.Executed},
+		"executed, snapshot from before":              {executed, snap(2, "3"), 4, 0, true, "100", ""},
+		"executed, snapshot shows nothing":            {executed, snap(3, "2"), 4, 5, true, "100", ""},
+		"executed, the position moved":                {executed, snap(3, "102"), 4, 0, true, "100", ""},
+		"executed, it moved, and a snapshot since":    {executed, snap(3, "102"), 4, 3.1, false, "0", ""},
+		"executed, it moved, others are on their way": {executed, snap(3, "102", other), 4, 5, true, "100", ""},
+		"executed, half of it in the position":        {executed, snap(3, "52"), 4, 5, false, "0", ""},
+		"executed, something else in the position":    {executed, snap(3, "51"), 4, 5, true, "100", ""},
+		"executed, the position moved the other way":  {executed, snap(3, "1"), 4, 5, true, "100", ""},
+		"executed, positions from before the word":    {executed, late, 4, 0, true, "100", ""},
+		"executed, positions are incomplete":          {executed, blind, 4, 0, true, "100", ""},
+		"executed, the order is there":                {executed, snap(3, "2", mine), 4, 0, true, "100", ""},
+		"executed, the same again":                    {executed, snap(3, "2", mine), 4, 3, true, "100", ""},
+		"executed, a snapshot since":                  {executed, snap(3, "2", mine), 4, 3.1, false, "0", ""},
+		"executed, never shown, expired":              {executed, snap(16, "2"), 17, 0, true, "100", ""},
+		"executed, never shown, a minute later":       {executed, snap(16.1, "2"), 17, 0, false, "0", ""},
+		"executed, never shown, no snapshot since":    {executed, snap(2, "2"), 500, 0, true, "100", ""},
+		"executed late, expired":                      {lately, snap(19, "2"), 100, 0, true, "100", ""},
+		"executed late, five minutes later":           {lately, snap(19.1, "2"), 100, 0, false, "0", ""},
+		"rejected, snapshot from before":              {rejected, snap(2, "2"), 4, 0, true, "100", ""},
+		"rejected, a snapshot since":                  {rejected, snap(2.1, "2"), 4, 0, false, "0", ""},
+		"rejected, expired":                           {rejected, snap(2, "2"), 15, 0, false, "0", ""},
+		"rejected, and its order is there":            {rejected, snap(2.1, "2", mine), 15, 0, true, "100", ""},
+		"the document is gone, snapshot from before":  {risk.Word{At: at(2)}, snap(1, "2"), 4, 0, true, "100", ""},
+		"the document is gone, a snapshot since then": {risk.Word{At: at(2)}, snap(3, "2"), 4, 0, false, "0", ""},
 	} {
 		s := reserved(t)
 		if !c.word.At.IsZero() && !s.Settle("a", c.word) {
@@ -79,12 +89,18 @@ func TestRelease(t *testing.T) {
 		}
 		s.Observe(c.snap)
 		ended := s.Release(c.snap, at(c.now))
+		if c.next != 0 {
+			next := snap(c.next, "2")
+			next.Positions = c.snap.Positions
+			s.Observe(next)
+			ended, c.snap = append(ended, s.Release(next, at(c.now))...), next
+		}
 		var status signal.Status
 		if len(ended) > 0 {
 			status = ended[0].Status
 		}
-		if (len(s.Reservations) == 1) != c.held || !s.Reserved().Equal(dec(c.reserved)) || status != c.ended {
-			t.Errorf("%s: %d left, %s reserved, ended %q; want %t, %s, %q", name, len(s.Reservations), s.Reserved(), status, c.held, c.reserved, c.ended)
+		if got := s.Reserved(c.snap); (len(s.Reservations) == 1) != c.held || !got.Equal(dec(c.reserved)) || status != c.ended {
+			t.Errorf("%s: %d left, %s reserved, ended %q; want %t, %s, %q", name, len(s.Reservations), got, status, c.held, c.reserved, c.ended)
 		}
 	}
 }
@@ -391,7 +407,7 @@ func TestStateIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		sig := signal.Signal{ID: signal.ID("u", fmt.Sprint(i), "SYM", "cause"), StrategyID: fmt.Sprintf("strategy-%d", i), Symbol: fmt.Sprintf("SYM%d", i), CreatedAt: now, ExpiresAt: now.Add(time.Hour), Notional: dec("123456.78")}
-		s.Reserve(sig, dec("123456.78"), dec("0.123456789"))
+		s.Reserve(sig, dec("123456.78"), account.Snapshot{Positions: []account.Position{{Symbol: sig.Symbol, Qty: dec("0.123456789")}}})
 		s.Settle(sig.ID, risk.Word{Status: signal.Executed, At: now})
 		s.Ran(signal.Batch{StrategyID: sig.StrategyID, Cause: "schedule:20261124T0930Z", CauseTick: 9}, strategy.State{"k": strings.Repeat("v", 100)})
 	}
@@ -437,6 +453,74 @@ func TestControls(t *testing.T) {
 	} {
 		if _, err := risk.SetTrading(c.state, c.reason, c.author, c.at); (err == nil) != c.ok {
 			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// placed is what a buy of GLD comes to on a snapshot, in a transaction at that time.
+func placed(t *testing.T, s *risk.State, snap account.Snapshot, strategyID, usd string, now time.Time) signal.Signal {
+	t.Helper()
+	ended, changed, err := s.Refresh(nil, snap, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := risk.Run{
+		Batch: signal.Batch{UserID: "u", StrategyID: strategyID, Cause: "c", CauseTick: 1, Now: now}, Input: risk.Input{MaxSnapshotAge: 5 * time.Minute},
+		Life: 15 * time.Minute, Intents: []strategy.Intent{intent(signal.Buy, "GLD", usd)},
+	}
+	return r.Plan(risk.View{Snapshot: snap, State: s, Ended: ended, Changed: changed}).Signals[0]
+}
+
+// A snapshot's account is read before the order comes to the broker, its orders after that: the buying power is spent, and not
+// counted yet.
+func TestTornSnapshot(t *testing.T) {
+	s, snap := &risk.State{}, fresh()
+	first := placed(t, s, snap, "one", "1000", noon)
+	s.Settle(first.ID, risk.Word{Status: signal.Executed, At: at(1)})
+	snap.ObservedAt, snap.DetailAt, snap.Version = at(1.001), at(1.001), at(1.01)
+	snap.OpenOrders = []order{{ClientOrderID: first.ID, Symbol: "GLD", Side: "buy", Notional: usd("1000")}}
+	if sig := placed(t, s, snap, "two", "1000", at(1.02)); sig.DenialCode != risk.BuyingPowerExceeded {
+		t.Errorf("%s on the snapshot that shows the order first; want a denial", sig.Status)
+	}
+	snap.ObservedAt, snap.Version = at(1.005), at(1.03) // begun before that one was written
+	if sig := placed(t, s, snap, "three", "1000", at(1.04)); sig.DenialCode != risk.BuyingPowerExceeded {
+		t.Errorf("%s on another that was read at the same time; want a denial", sig.Status)
+	}
+	snap.ObservedAt, snap.Version = at(2), at(2.1)
+	if sig := placed(t, s, snap, "four", "1000", at(2.2)); sig.Status != signal.Pending {
+		t.Errorf("%s %s on a snapshot that was begun later, with the same buying power", sig.Status, sig.DenialCode)
+	}
+}
+
+// Another order's fill is not taken for the fill of one that is claimed and not sent yet.
+func TestAnothersFill(t *testing.T) {
+	for name, c := range map[string]struct{ byHand, between bool }{"another signal's": {}, "the owner's own, open then": {byHand: true}, "the owner's own, open later": {byHand: true, between: true}} {
+		s, snap := &risk.State{}, fresh()
+		other := order{ClientOrderID: "by hand", Symbol: "GLD", Side: "buy", Notional: usd("500")}
+		if !c.byHand {
+			first := placed(t, s, snap, "one", "500", noon)
+			s.Settle(first.ID, risk.Word{Status: signal.Executed, At: at(0.1)})
+			other.ClientOrderID = first.ID
+		}
+		snap.Account.BuyingPower = usd("500") // it counts the order
+		if !c.between {
+			snap.ObservedAt, snap.DetailAt, snap.OpenOrders = at(1), at(1), []order{other}
+			s.Observe(snap)
+			snap.ObservedAt = at(1.05)
+		}
+		claimed := placed(t, s, snap, "two", "500", at(1.1))
+		s.Settle(claimed.ID, risk.Word{Status: signal.Executed, At: at(1.2)})
+		if c.between {
+			snap.ObservedAt, snap.DetailAt, snap.OpenOrders = at(1.5), at(1.5), []order{other}
+			risk.Lookout{Now: at(1.6)}.Mark(risk.View{Snapshot: snap, State: s}) // no strategy ran
+		}
+		snap.ObservedAt, snap.DetailAt, snap.OpenOrders = at(2), at(2), nil
+		snap.Positions = append(snap.Positions, account.Position{Symbol: "GLD", Qty: dec("2.5"), MarketValue: usd("500"), CurrentPrice: usd("200")})
+		for minute := 2.1; minute < 3; minute += 0.5 {
+			if sig := placed(t, s, snap, "three", "500", at(minute)); claimed.Status != signal.Pending || sig.DenialCode != risk.BuyingPowerExceeded {
+				t.Errorf("%s: at minute %v: %s %s after %s; want a denial", name, minute, sig.Status, sig.DenialCode, claimed.Status)
+			}
+			snap.ObservedAt = at(minute + 0.2)
 		}
 	}
 }

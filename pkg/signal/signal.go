@@ -75,8 +75,12 @@ type Reservation struct {
 	ExpiresAt  time.Time       // UTC
 	SettledAt  time.Time       // UTC, of the owner's word; zero: there is none yet
 	Executed   bool            // what the word was
-	Shown      bool            // its order was seen at the broker, whose figures count it since
+	ShownAt    time.Time       // UTC: when the first snapshot was written that shows its order; zero: none did yet
+	Mixed      bool            // other orders of the symbol were on their way: a move of the position may be theirs
 }
+
+// Shown says whether its order was seen at the broker.
+func (r Reservation) Shown() bool { return !r.ShownAt.IsZero() }
 
 // ID is the same for the same user, strategy, symbol and cause: a repeated delivery finds its signal there.
 // It serves as the order's client_order_id too (Alpaca: at most 128 characters).

@@ -21,7 +21,7 @@ type Exposure struct {
 	Buys  decimal.Decimal // open orders, open signals of other strategies, and signals that were acted on
 	Sells decimal.Decimal // likewise
 	Own   decimal.Decimal // the strategy's own open signal, negative if it sells; a new one takes its place
-	Blind bool            // there is an open order of which can't be told what it comes to
+	Blind bool            // of an order can't be told what it comes to, or whether it is in what is held
 }
 
 // Coming is what will be held when all is done that is under way.
@@ -50,6 +50,7 @@ func Exposed(in Input, symbol string) (e Exposure, err error) {
 			e.Own = e.Own.Add(own.Coming())
 		default:
 			e.add(r.Action, r.Notional)
+			e.Blind = e.Blind || (!r.SettledAt.IsZero() && moved(in, r)) // its fill, or another's
 		}
 	}
 	return e, nil
@@ -62,6 +63,20 @@ func live(in Input, r signal.Reservation) bool {
 		return false
 	}
 	return !slices.ContainsFunc(in.Orders, func(o account.Order) bool { return o.ClientOrderID == r.SignalID && r.SignalID != "" })
+}
+
+// moved says whether more is held than when a signal was made, or less if it sells.
+func moved(in Input, r signal.Reservation) bool {
+	by := r.Held.Neg()
+	for _, p := range in.Positions {
+		if p.Symbol == r.Symbol {
+			by = by.Add(p.Qty)
+		}
+	}
+	if r.Action == signal.Sell {
+		by = by.Neg()
+	}
+	return by.IsPositive()
 }
 
 func (e *Exposure) add(side signal.Action, usd decimal.Decimal) {

@@ -50,7 +50,7 @@ func (h *held) PlatformControl(context.Context) (risk.Control, error) { return r
 // Place is a transaction without a database: judged on the snapshot and on a state with a reservation of another strategy.
 func (h *held) Place(_ context.Context, b signal.Batch, decide func(risk.View) risk.Plan) ([]signal.Signal, error) {
 	state := &risk.State{Day: h.day}
-	state.Reserve(signal.Signal{ID: "a", StrategyID: "other", Symbol: "MSFT", Action: signal.Buy, Notional: decimal.NewFromInt(100), CreatedAt: b.Now, ExpiresAt: b.Now.Add(time.Minute)}, decimal.NewFromInt(100), decimal.Zero)
+	state.Reserve(signal.Signal{ID: "a", StrategyID: "other", Symbol: "MSFT", Action: signal.Buy, Notional: decimal.NewFromInt(100), CreatedAt: b.Now, ExpiresAt: b.Now.Add(time.Minute)}, decimal.NewFromInt(100), account.Snapshot{})
 	if _, _, err := state.Refresh(nil, h.snap, b.Now); err != nil {
 		return nil, err
 	}

@@ -74,5 +74,5 @@ func (s *Service) open(ctx context.Context, now time.Time) *decision.Hours {
 	if s.Hours == nil {
 		return nil
 	}
-	return decision.NewHours(func(h market.Hours) (open, known bool) { return s.Hours(ctx, now, h), true })
+	return decision.NewHours(func(h market.Hours) (open, known bool) { return s.Hours(ctx, now, h) })
 }

@@ -38,8 +38,8 @@ type Deps struct {
 	Fault      func(ctx context.Context, userID string, err error) // told what was gone on without; may be nil
 }
 
-// Hours says whether the market is open at a time.
-type Hours func(ctx context.Context, at time.Time, hours market.Hours) bool
+// Hours says whether the market is open at a time, if that is known.
+type Hours func(ctx context.Context, at time.Time, hours market.Hours) (open, known bool)
 
 // controlLife is how long the platform's word is remembered: a halt takes effect everywhere within it.
 const controlLife = 10 * time.Second
@@ -153,7 +153,10 @@ func (s *Service) watch(ctx context.Context, userID string, definitions []strate
 	if err != nil {
 		return err
 	}
-	l := risk.Lookout{Now: s.Now(), Platform: platform, Strategies: make(map[string]map[string]any, len(definitions))}
+	l := risk.Lookout{
+		Now: s.Now(), Platform: platform, Strategies: make(map[string]map[string]any, len(definitions)),
+		Fault: func(err error) { s.Fault(ctx, userID, err) },
+	}
 	for _, d := range definitions {
 		l.Strategies[d.ID] = d.Limits
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/event"
@@ -46,21 +44,16 @@ func (r *reader) account(ctx context.Context) (account.Reading, error) {
 	return ask(ctx, r, "account", r.session.Account)
 }
 
-// positionsAndOrders are read side by side.
+// positionsAndOrders reads the orders first: of one that is no longer open, the positions show what it came to.
 func (r *reader) positionsAndOrders(ctx context.Context) (positions []account.Position, orders []account.Order, more bool, err error) {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		positions, err = ask(ctx, r, "positions", r.session.Positions)
-		return err
+	orders, err = ask(ctx, r, "orders", func(ctx context.Context) (list []account.Order, err error) {
+		list, more, err = r.session.OpenOrders(ctx, account.MaxOrders)
+		return list, err
 	})
-	g.Go(func() (err error) {
-		orders, err = ask(ctx, r, "orders", func(ctx context.Context) (list []account.Order, err error) {
-			list, more, err = r.session.OpenOrders(ctx, account.MaxOrders)
-			return list, err
-		})
-		return err
-	})
-	err = g.Wait()
+	if err != nil {
+		return nil, nil, false, err
+	}
+	positions, err = ask(ctx, r, "positions", r.session.Positions)
 	return positions, orders, more, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
@@ -36,6 +37,7 @@ type control interface {
 	users.Finder
 	strategy.Store
 	RiskState(ctx context.Context, userID string) (*risk.State, error)
+	Snapshot(ctx context.Context, userID string) (account.Snapshot, error)
 }
 
 func openCloud(ctx context.Context, project string) (*desk, error) {

@@ -3,6 +3,7 @@ package risks
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/risk"
 )
 
@@ -106,7 +108,11 @@ func (a *cli) view(ctx context.Context, d *desk) (view, error) {
 	if err != nil {
 		return v, err
 	}
-	v.Day = &day{Start: stamp(state.Day.Start), Orders: state.Day.Orders, Notional: state.Day.Notional.StringFixed(2), Reserved: state.Reserved().StringFixed(2), Reservations: len(state.Reservations)}
+	snap, err := d.store.Snapshot(ctx, a.user)
+	if err != nil && !errors.Is(err, account.ErrNotFound) {
+		return v, err
+	}
+	v.Day = &day{Start: stamp(state.Day.Start), Orders: state.Day.Orders, Notional: state.Day.Notional.StringFixed(2), Reserved: state.Reserved(snap).StringFixed(2), Reservations: len(state.Reservations)}
 	if state.Mark.Equity.Valid {
 		v.Day.Mark = state.Mark.Equity.Decimal.StringFixed(2)
 	}
