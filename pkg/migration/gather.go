@@ -1,0 +1,181 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/user"
+)
+
+// Unclaimed is a legacy document that is nobody's for certain, and is left where it is.
+type Unclaimed struct {
+	Path string
+	Why  string
+}
+
+// People are the users who are there, by id, with their tenants ("" is none).
+type People map[string]string
+
+// People lists all users.
+func (m *Mover) People(ctx context.Context) (People, error) {
+	all := People{}
+	for after := ""; ; {
+		docs, err := m.DB.Query(ctx, document.Query{Collection: store.Users, Select: []string{"tenant_id"}, After: after, Limit: page})
+		if err != nil {
+			return nil, fmt.Errorf("list the users: %w", err)
+		}
+		for _, d := range docs {
+			all[d.ID()], _ = d.Fields["tenant_id"].(string)
+		}
+		if len(docs) < page {
+			return all, nil
+		}
+		after = docs[page-1].ID()
+	}
+}
+
+// byTenant is the users of each tenant.
+func (p People) byTenant() map[string][]string {
+	of := map[string][]string{}
+	for uid, tenant := range p {
+		if tenant != "" {
+			of[tenant] = append(of[tenant], uid)
+		}
+	}
+	return of
+}
+
+// Match marks the listed users who are there, adds the legacy user if the list lacks them, and names every row that contradicts the
+// users who are there: name says what a row is called.
+func (p People) Match(rows []Row, legacy string, name func(i int) string) ([]Row, error) {
+	of, at := p.byTenant(), -1
+	var errs []error
+	for i := range rows {
+		r := &rows[i]
+		tenant, known := p[r.UserID]
+		r.Known = known
+		if r.UserID == legacy {
+			r.Legacy, at = true, i
+		}
+		if r.TenantID == "" {
+			r.TenantID = tenant
+			continue
+		}
+		if tenant != "" && tenant != r.TenantID {
+			errs = append(errs, fmt.Errorf("%s: user %s is of tenant %.128q already, not of %.128q", name(i), r.UserID, tenant, r.TenantID))
+		}
+		for _, other := range of[r.TenantID] {
+			if other != r.UserID {
+				errs = append(errs, fmt.Errorf("%s: tenant %.128q is user %s's already, not %s's", name(i), r.TenantID, other, r.UserID))
+			}
+		}
+	}
+	if legacy != "" && at < 0 {
+		tenant, known := p[legacy]
+		rows = append(rows, Row{UserID: legacy, TenantID: tenant, Legacy: true, Known: known})
+	}
+	return rows, errors.Join(errs...)
+}
+
+// Found makes rows of all users who are there, and of the tenants that have a snapshot. A tenant is the user that its snapshot names, or
+// the one user whose document names it, or a user of the tenant's own id.
+func (m *Mover) Found(ctx context.Context, p People) (rows []Row, left []Unclaimed, err error) {
+	rowOf := map[string]int{}
+	for uid, tenant := range p {
+		if user.CheckID(uid) == nil {
+			rowOf[uid] = len(rows)
+			rows = append(rows, Row{UserID: uid, TenantID: tenant, Known: true})
+		}
+	}
+	of := p.byTenant()
+	err = m.eachTenant(ctx, func(tid string, d document.Document) {
+		uid, why := claim(tid, d, of[tid])
+		if i, there := rowOf[uid]; why == "" && there && rows[i].TenantID != "" && rows[i].TenantID != tid {
+			why = fmt.Sprintf("user %s is of tenant %.128q: list the users in a file", uid, rows[i].TenantID)
+		}
+		if why != "" {
+			left = append(left, Unclaimed{d.Path, why})
+			return
+		}
+		if i, there := rowOf[uid]; there {
+			rows[i].TenantID = tid
+			return
+		}
+		rowOf[uid] = len(rows)
+		rows = append(rows, Row{UserID: uid, TenantID: tid})
+	})
+	slices.SortFunc(rows, func(a, b Row) int { return strings.Compare(a.UserID, b.UserID) })
+	return rows, left, err
+}
+
+// claim says whose tenant this is, or why it is nobody's for certain.
+func claim(tid string, d document.Document, users []string) (uid, why string) {
+	named, _, err := identity(d)
+	switch {
+	case err != nil:
+		return "", err.Error()
+	case tid == LocalTenant:
+		return "", "every sync without a tenant wrote here, whoever's: list its user in a file, with the tenant_id, if there was only one"
+	case len(users) > 1:
+		slices.Sort(users)
+		return "", fmt.Sprintf("%d users name this tenant, %s and %s among them: list the right one in a file, and take it from the others", len(users), users[0], users[1])
+	case named != "" && len(users) == 1 && users[0] != named:
+		return "", fmt.Sprintf("says user %.128q, and user %s says to be this tenant: list the right one in a file", named, users[0])
+	case len(users) == 1:
+		uid = users[0]
+	case named != "":
+		uid = named
+	default:
+		uid = tid
+	}
+	if err := user.CheckID(uid); err != nil {
+		return "", err.Error() + ": list its user in a file"
+	}
+	return uid, ""
+}
+
+// Unlisted lists the legacy snapshots that are of none of the rows.
+func (m *Mover) Unlisted(ctx context.Context, rows []Row) (left []Unclaimed, err error) {
+	tenants, legacy := make(map[string]bool, len(rows)), false
+	for _, r := range rows {
+		tenants[r.TenantID] = true
+		legacy = legacy || r.Legacy
+	}
+	err = m.eachTenant(ctx, func(tid string, d document.Document) {
+		if !tenants[tid] {
+			left = append(left, Unclaimed{d.Path, "no user to migrate is of this tenant"})
+		}
+	})
+	if err != nil || legacy {
+		return left, err
+	}
+	d, err := find(ctx, m.DB, GlobalSnapshot)
+	if d != nil {
+		left = append(left, Unclaimed{GlobalSnapshot, "names no user: say whose it is with --legacy-user"})
+	}
+	return left, err
+}
+
+// eachTenant calls fn with each tenant that has a snapshot. The tenants need have no documents of their own, so the snapshots are listed.
+func (m *Mover) eachTenant(ctx context.Context, fn func(tid string, d document.Document)) error {
+	for after := ""; ; {
+		docs, err := m.DB.Query(ctx, document.Query{Collection: TenantAccounts, Group: true, Select: []string{"user_id", "tenant_id"}, After: after, Limit: page})
+		if err != nil {
+			return fmt.Errorf("list the tenants' snapshots: %w", err)
+		}
+		for _, d := range docs {
+			if p := strings.Split(d.Path, "/"); len(p) == 4 && p[0] == Tenants && p[3] == primaryID {
+				fn(p[1], d)
+			}
+		}
+		if len(docs) < page {
+			return nil
+		}
+		after = docs[page-1].Path
+	}
+}
