@@ -50,34 +50,29 @@ func (p People) byTenant() map[string][]string {
 	return of
 }
 
-// Match marks the listed users who are there, adds the legacy user if the list lacks them, and names every row that contradicts the
-// users who are there: name says what a row is called.
+// Match marks the listed users who are there, with their tenants, adds the legacy user if the list lacks them, and names every row that
+// contradicts the users who are there: name says what a row is called.
 func (p People) Match(rows []Row, legacy string, name func(i int) string) ([]Row, error) {
-	of, at := p.byTenant(), -1
+	if legacy != "" && !slices.ContainsFunc(rows, func(r Row) bool { return r.UserID == legacy }) {
+		rows = append(rows, Row{UserID: legacy})
+	}
+	of := p.byTenant()
 	var errs []error
 	for i := range rows {
 		r := &rows[i]
 		tenant, known := p[r.UserID]
-		r.Known = known
-		if r.UserID == legacy {
-			r.Legacy, at = true, i
-		}
-		if r.TenantID == "" {
+		r.Known, r.Legacy = known, r.UserID == legacy
+		switch {
+		case r.TenantID == "" && tenant != LocalTenant:
 			r.TenantID = tenant
-			continue
-		}
-		if tenant != "" && tenant != r.TenantID {
+		case r.TenantID != "" && tenant != "" && tenant != r.TenantID:
 			errs = append(errs, fmt.Errorf("%s: user %s is of tenant %.128q already, not of %.128q", name(i), r.UserID, tenant, r.TenantID))
 		}
 		for _, other := range of[r.TenantID] {
 			if other != r.UserID {
-				errs = append(errs, fmt.Errorf("%s: tenant %.128q is user %s's already, not %s's", name(i), r.TenantID, other, r.UserID))
+				errs = append(errs, fmt.Errorf("%s: tenant %.128q of user %s is user %s's already", name(i), r.TenantID, r.UserID, other))
 			}
 		}
-	}
-	if legacy != "" && at < 0 {
-		tenant, known := p[legacy]
-		rows = append(rows, Row{UserID: legacy, TenantID: tenant, Legacy: true, Known: known})
 	}
 	return rows, errors.Join(errs...)
 }
@@ -85,20 +80,31 @@ func (p People) Match(rows []Row, legacy string, name func(i int) string) ([]Row
 // Found makes rows of all users who are there, and of the tenants that have a snapshot. A tenant is the user that its snapshot names, or
 // the one user whose document names it, or a user of the tenant's own id.
 func (m *Mover) Found(ctx context.Context, p People) (rows []Row, left []Unclaimed, err error) {
-	rowOf := map[string]int{}
+	rowOf, of := map[string]int{}, p.byTenant()
 	for uid, tenant := range p {
-		if user.CheckID(uid) == nil {
-			rowOf[uid] = len(rows)
-			rows = append(rows, Row{UserID: uid, TenantID: tenant, Known: true})
+		if user.CheckID(uid) != nil {
+			continue
 		}
+		if tenant == LocalTenant || len(of[tenant]) > 1 {
+			tenant = "" // nobody's for certain
+		}
+		rowOf[uid] = len(rows)
+		rows = append(rows, Row{UserID: uid, TenantID: tenant, Known: true})
 	}
-	of := p.byTenant()
 	err = m.eachTenant(ctx, func(tid string, d document.Document) {
 		uid, why := claim(tid, d, of[tid])
+		if has := p[uid]; why == "" && has != "" && has != tid {
+			why = fmt.Sprintf("says user %s, who is of tenant %.128q: list the users in a file", uid, has)
+		}
 		if i, there := rowOf[uid]; why == "" && there && rows[i].TenantID != "" && rows[i].TenantID != tid {
-			why = fmt.Sprintf("user %s is of tenant %.128q: list the users in a file", uid, rows[i].TenantID)
+			why = fmt.Sprintf("is user %s, and so is tenant %.128q: list the users in a file", uid, rows[i].TenantID)
 		}
 		if why != "" {
+			for _, uid := range of[tid] {
+				if i, there := rowOf[uid]; there {
+					rows[i].TenantID = ""
+				}
+			}
 			left = append(left, Unclaimed{d.Path, why})
 			return
 		}
@@ -139,20 +145,24 @@ func claim(tid string, d document.Document, users []string) (uid, why string) {
 	return uid, ""
 }
 
-// Unlisted lists the legacy snapshots that are of none of the rows.
-func (m *Mover) Unlisted(ctx context.Context, rows []Row) (left []Unclaimed, err error) {
-	tenants, legacy := make(map[string]bool, len(rows)), false
+// TenantsLeft lists the tenants' snapshots that are of none of the rows.
+func (m *Mover) TenantsLeft(ctx context.Context, rows []Row) (left []Unclaimed, err error) {
+	tenants := make(map[string]bool, len(rows))
 	for _, r := range rows {
 		tenants[r.TenantID] = true
-		legacy = legacy || r.Legacy
 	}
 	err = m.eachTenant(ctx, func(tid string, d document.Document) {
 		if !tenants[tid] {
 			left = append(left, Unclaimed{d.Path, "no user to migrate is of this tenant"})
 		}
 	})
-	if err != nil || legacy {
-		return left, err
+	return left, err
+}
+
+// GlobalLeft is the global snapshot, if it is of none of the rows.
+func (m *Mover) GlobalLeft(ctx context.Context, rows []Row) (left []Unclaimed, err error) {
+	if slices.ContainsFunc(rows, func(r Row) bool { return r.Legacy }) {
+		return nil, nil
 	}
 	d, err := find(ctx, m.DB, GlobalSnapshot)
 	if d != nil {

@@ -4,7 +4,7 @@
 //	alpacaAccounts/snapshot ────────┴─▶ users/{uid}, users/{uid}/alpacaAccounts/snapshot     Mover.User
 //	tradingSignals/{id} ──────────────▶ users/{uid}/tradingSignals/{id}                      Mover.Signals
 //	what was copied, and is no longer needed ──▶ migrations/{uid}/backups/{id}               Mover.PruneUser, PruneSignals
-//	and all of it back                                                                       Mover.Restore, Mover.TakeBack
+//	and all of it back                                                                       Mover.TakeBack
 //
 // Each step is one transaction of one user's, which decides on what it reads: it may be stopped at any point, run twice at
 // once, and run again. What was done is in the user's record, migrations/{uid}, written in the same commit.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/store"
@@ -21,27 +22,81 @@ const page = 300
 
 // Restored is what became of a user who was taken back.
 type Restored struct {
-	Removed bool // the user was removed since: the record stays, so that the user does
-	Gone    bool // the document of the user was the migration's, and is gone
+	Documents int  // that were pruned, and are back
+	Removed   bool // the user was removed since: the record stays, so that the user does
+	Gone      bool // the document of the user was the migration's, and is gone
 }
 
-// Restore puts a user's pruned documents back where they were, and returns how many. One that has been written since is newer, and stays.
-func (m *Mover) Restore(ctx context.Context, uid string) (restored int, err error) {
-	for after := ""; ; {
-		docs, err := m.DB.Query(ctx, document.Query{Collection: recordPath(uid) + "/" + Backups, Where: map[string]any{"pruned": true}, After: after, Limit: page})
+// TakeBack puts a user's pruned documents back where they were, and removes what the migration has made: the copies of signals, then
+// the snapshot and the user's document, and the record. What was changed since stays, with all else of that user (ErrChanged), unless
+// force is set; the pruned documents are back all the same. A snapshot that the syncer has written since goes with its user, or
+// stays with a user who was there before, unless force is set. Of a user who was removed nothing comes back.
+func (m *Mover) TakeBack(ctx context.Context, uid string, force bool) (r Restored, err error) {
+	defer func() {
 		if err != nil {
-			return restored, fmt.Errorf("backups of user %s: %w", uid, err)
+			err = fmt.Errorf("user %s: %w", uid, err)
+		}
+	}()
+	v, err := read(ctx, m.DB, Row{UserID: uid})
+	if err != nil || v.record.doc == nil {
+		return r, err
+	}
+	if v.user == nil {
+		return Restored{Removed: true}, m.Forget(ctx, uid)
+	}
+	if r.Documents, err = m.restoreAll(ctx, uid); err != nil {
+		return r, err
+	}
+	if _, err = takeBack(v, force); err != nil {
+		return r, err
+	}
+	if err = m.signalsBack(ctx, uid, *v.record.doc, force); err != nil {
+		return r, err
+	}
+	r.Gone, err = m.userBack(ctx, uid, force)
+	return r, err
+}
+
+// Forget is for a user who was removed: what is kept of them is deleted, but for the fact that they must not come back.
+func (m *Mover) Forget(ctx context.Context, uid string) error {
+	if m.DryRun {
+		return nil
+	}
+	err := m.eachBackup(ctx, document.Query{Collection: backups(uid), Select: []string{"path"}}, func(d document.Document) error {
+		return m.DB.Delete(ctx, d.Path, time.Time{})
+	})
+	if err != nil {
+		return err
+	}
+	return m.DB.Set(ctx, recordPath(uid), record{user: removed, fields: document.Fields{}}.document())
+}
+
+// restoreAll puts the pruned documents back. One that has been written since is newer, and stays.
+func (m *Mover) restoreAll(ctx context.Context, uid string) (restored int, err error) {
+	q := document.Query{Collection: backups(uid), Where: map[string]any{"pruned": true}}
+	err = m.eachBackup(ctx, q, func(d document.Document) error {
+		n, err := m.restore(ctx, d)
+		restored += n
+		return err
+	})
+	return restored, err
+}
+
+func (m *Mover) eachBackup(ctx context.Context, q document.Query, fn func(document.Document) error) error {
+	for q.Limit = page; ; {
+		docs, err := m.DB.Query(ctx, q)
+		if err != nil {
+			return err
 		}
 		for _, d := range docs {
-			n, err := m.restore(ctx, d)
-			if restored += n; err != nil {
-				return restored, fmt.Errorf("user %s: %w", uid, err)
+			if err := fn(d); err != nil {
+				return err
 			}
 		}
 		if len(docs) < page {
-			return restored, nil
+			return nil
 		}
-		after = docs[page-1].ID()
+		q.After = docs[page-1].ID()
 	}
 }
 
@@ -74,27 +129,6 @@ func (m *Mover) restore(ctx context.Context, kept document.Document) (restored i
 		return tx.Delete(b.path)
 	})
 	return restored, err
-}
-
-// TakeBack removes what the migration has made of a user's, after Restore: the copies of signals, then the snapshot and the user's
-// document, and the record. What was changed since stays, with all else of that user (ErrChanged), unless force is set. A
-// snapshot that the syncer has written since goes with its user, or stays with a user who was there before, unless force is set.
-func (m *Mover) TakeBack(ctx context.Context, uid string, force bool) (Restored, error) {
-	var r Restored
-	v, err := read(ctx, m.DB, Row{UserID: uid})
-	if err == nil {
-		_, err = takeBack(v, force)
-	}
-	if err == nil && v.record.doc != nil {
-		err = m.signalsBack(ctx, uid, *v.record.doc, force)
-	}
-	if err == nil {
-		r, err = m.userBack(ctx, uid, force)
-	}
-	if err != nil {
-		return Restored{}, fmt.Errorf("user %s: %w", uid, err)
-	}
-	return r, nil
 }
 
 // signalsBack removes the copies: what is no older than the record, and is at the predecessor's path too. First it looks for one
@@ -152,43 +186,38 @@ func (m *Mover) eachCopy(ctx context.Context, uid string, record document.Docume
 	}
 }
 
-func (m *Mover) userBack(ctx context.Context, uid string, force bool) (r Restored, err error) {
+func (m *Mover) userBack(ctx context.Context, uid string, force bool) (gone bool, err error) {
 	err = m.transact(ctx, func(ctx context.Context, db document.Reader, tx document.Tx) error {
 		v, err := read(ctx, db, Row{UserID: uid})
-		if err != nil {
-			return err
+		if err != nil || v.user == nil || v.record.doc == nil {
+			return err // removed a moment ago, or taken back by another run
 		}
 		kept, err := find(ctx, db, backupPath(uid, store.SnapshotPath(uid)))
 		if err != nil {
 			return err
 		}
 		b, err := takeBack(v, force)
-		if r = b.Restored; err != nil || tx == nil || v.record.doc == nil {
+		if gone = b.gone; err != nil || tx == nil {
 			return err
 		}
 		return b.write(tx, uid, v, kept)
 	})
-	return r, err
+	return gone, err
 }
 
-// back is what is undone of one user.
+// back is what is undone of one user who is there.
 type back struct {
-	Restored
+	gone     bool            // the user's document
 	user     document.Fields // to be taken out of the user's document
 	snapshot bool            // the snapshot goes, or the one before comes back
 }
 
 func takeBack(v view, force bool) (b back, err error) {
 	rec := v.record
-	copied := v.snapshot != nil && rec.snapshot != "" && digest(v.snapshot.Fields) == rec.snapshot
-	if v.user == nil {
-		b.Removed, b.snapshot = rec.doc != nil, copied
-		return b, nil
-	}
 	b.user = document.Fields{}
 	switch rec.user {
 	case created:
-		if b.Gone = true; !force {
+		if b.gone = true; !force {
 			for name, has := range v.user.Fields {
 				if want, ok := rec.fields[name]; !slices.Contains(bookkeeping, name) && (!ok || !equal(has, want)) {
 					return b, fmt.Errorf("%s of %s: %w", name, v.user.Path, ErrChanged)
@@ -202,14 +231,18 @@ func takeBack(v view, force bool) (b back, err error) {
 			}
 		}
 	}
-	since := v.snapshot != nil && rec.doc != nil && !v.snapshot.CreateTime.Before(rec.doc.CreateTime)
-	b.snapshot = copied || (b.Gone && (since || rec.snapshot != "")) || (force && rec.snapshot != "")
+	if v.snapshot == nil {
+		return b, nil
+	}
+	copied := rec.snapshot != "" && digest(v.snapshot.Fields) == rec.snapshot
+	since := !v.snapshot.CreateTime.Before(rec.doc.CreateTime)
+	b.snapshot = copied || (b.gone && (since || rec.snapshot != "")) || (force && rec.snapshot != "")
 	return b, nil
 }
 
 func (b back) write(tx document.Tx, uid string, v view, kept *document.Document) error {
-	if b.snapshot && v.snapshot != nil {
-		if err := b.writeSnapshot(tx, uid, v, kept); err != nil {
+	if b.snapshot {
+		if err := snapshotBack(tx, uid, kept); err != nil {
 			return err
 		}
 	}
@@ -219,22 +252,20 @@ func (b back) write(tx document.Tx, uid string, v view, kept *document.Document)
 		}
 	}
 	switch {
-	case b.Removed:
-		return tx.Set(recordPath(uid), record{user: removed, fields: document.Fields{}}.document())
-	case b.Gone:
-		if err := tx.Delete(store.UserPath(uid)); err != nil {
+	case b.gone:
+		if err := tx.Delete(v.user.Path); err != nil {
 			return err
 		}
 	case len(b.user) > 0:
-		if err := tx.Update(store.UserPath(uid), b.user); err != nil {
+		if err := tx.Update(v.user.Path, b.user); err != nil {
 			return err
 		}
 	}
 	return tx.Delete(recordPath(uid))
 }
 
-func (b back) writeSnapshot(tx document.Tx, uid string, v view, kept *document.Document) error {
-	if kept == nil || b.Removed {
+func snapshotBack(tx document.Tx, uid string, kept *document.Document) error {
+	if kept == nil {
 		return tx.Delete(store.SnapshotPath(uid))
 	}
 	before, err := parseBackup(*kept)
