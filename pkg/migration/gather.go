@@ -50,18 +50,29 @@ func (p People) byTenant() map[string][]string {
 	return of
 }
 
-// Match marks the listed users who are there, with their tenants, adds the legacy user if the list lacks them, and names every row that
-// contradicts the users who are there: name says what a row is called.
-func (p People) Match(rows []Row, legacy string, name func(i int) string) ([]Row, error) {
-	if legacy != "" && !slices.ContainsFunc(rows, func(r Row) bool { return r.UserID == legacy }) {
-		rows = append(rows, Row{UserID: legacy})
+// WithLegacy marks the legacy user, if one is named, and adds them if they are none of the rows.
+func WithLegacy(rows []Row, uid string) []Row {
+	if uid == "" {
+		return rows
 	}
+	at := slices.IndexFunc(rows, func(r Row) bool { return r.UserID == uid })
+	if at < 0 {
+		at = len(rows)
+		rows = append(rows, Row{UserID: uid})
+	}
+	rows[at].Legacy = true
+	return rows
+}
+
+// Match marks the listed users who are there, with their tenants, and names every row that contradicts the users who are there: name
+// says what a row is called.
+func (p People) Match(rows []Row, name func(i int) string) error {
 	of := p.byTenant()
 	var errs []error
 	for i := range rows {
 		r := &rows[i]
 		tenant, known := p[r.UserID]
-		r.Known, r.Legacy = known, r.UserID == legacy
+		r.Known = known
 		switch {
 		case r.TenantID == "" && tenant != LocalTenant:
 			r.TenantID = tenant
@@ -74,7 +85,7 @@ func (p People) Match(rows []Row, legacy string, name func(i int) string) ([]Row
 			}
 		}
 	}
-	return rows, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // Found makes rows of all users who are there, and of the tenants that have a snapshot. A tenant is the user that its snapshot names, or

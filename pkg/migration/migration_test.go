@@ -736,7 +736,8 @@ func TestFound(t *testing.T) {
 	if len(reasons) != 5 {
 		t.Errorf("left: %v", reasons)
 	}
-	listed, err := people.Match([]migration.Row{{UserID: "carol", TenantID: "acme"}, {UserID: "ivy", TenantID: "old"}, {UserID: "g"}, {UserID: "i"}}, "carla", func(i int) string { return fmt.Sprint("row ", i+2) })
+	listed := migration.WithLegacy([]migration.Row{{UserID: "carol", TenantID: "acme"}, {UserID: "ivy", TenantID: "old"}, {UserID: "g"}, {UserID: "i"}}, "carla")
+	err = people.Match(listed, func(i int) string { return fmt.Sprint("row ", i+2) })
 	for _, want := range []string{"row 2: user carol is of tenant", "row 3: tenant \"old\" of user ivy is user carol's", "row 4: tenant \"two\" of user g is user h's"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("contradicting rows: %v, want %s", err, want)
