@@ -6,8 +6,9 @@
 //	what was copied, and is no longer needed ──▶ migrations/{uid}/backups/{id}               Mover.PruneUser, PruneSignals
 //	and all of it back                                                                       Mover.TakeBack
 //
-// Each step is one transaction of one user's, which decides on what it reads: it may be stopped at any point, run twice at
-// once, and run again. What was done is in the user's record, migrations/{uid}, written in the same commit.
+// Each step is one commit of one user's documents, which takes effect only if they are still what it was decided on: it may be
+// stopped at any point, run twice at once, and run again. What was done is in the user's record, migrations/{uid}, written in the
+// same commit. No locks are held: whoever dies on the way holds up neither the platform nor the next run.
 package migration
 
 import (
@@ -56,20 +57,18 @@ type Row struct {
 func (r Row) Check() error {
 	errs := []error{user.CheckID(r.UserID)}
 	if r.TenantID != "" {
-		if err := document.CheckID(r.TenantID); err != nil {
-			errs = append(errs, fmt.Errorf("tenant_id: %w", err))
-		}
+		errs = append(errs, checkTenant(r.TenantID))
 	}
 	if r.Email != "" {
-		errs = append(errs, user.CheckEmail(r.Email))
+		errs = append(errs, checkEmail(r.Email))
 	}
 	if r.Status != "" {
-		errs = append(errs, user.CheckStatus(r.Status))
+		errs = append(errs, CheckStatus(r.Status))
 	}
 	if r.BrokerEnv != "" && r.BrokerEnv != "paper" && r.BrokerEnv != "live" {
 		errs = append(errs, fmt.Errorf("broker_env %.20q: want paper or live", r.BrokerEnv))
 	}
-	return errors.Join(append(errs, user.CheckName(r.DisplayName))...)
+	return errors.Join(append(errs, checkName(r.DisplayName))...)
 }
 
 // sources are the paths of the snapshots that may be the user's.

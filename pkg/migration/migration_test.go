@@ -30,12 +30,14 @@ type world struct {
 	t  *testing.T
 	db *mem.DB
 	m  *migration.Mover
+
+	removing map[string]document.Fields // as they were when the removal began
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	db := mem.NewDB(mem.NewClock(noon, 0).Now)
-	return &world{t: t, db: db, m: &migration.Mover{DB: db}}
+	return &world{t: t, db: db, m: &migration.Mover{DB: db}, removing: map[string]document.Fields{}}
 }
 
 func (w *world) set(path string, f document.Fields) {
@@ -279,6 +281,10 @@ func TestMove(t *testing.T) {
 		"users/owner": {"status": "pending", "created_at": nil},
 	} {
 		got := after[path]
+		if _, ok := got["migrated_at"].(time.Time); !ok {
+			t.Errorf("%s does not say when it was migrated", path)
+		}
+		delete(got, "migrated_at")
 		if want["created_at"] == nil && got["created_at"] != nil {
 			delete(want, "created_at")
 			delete(got, "created_at")
@@ -485,6 +491,29 @@ func TestBesideThePlatform(t *testing.T) {
 				}
 			},
 		},
+		"a user is being removed": {
+			func(w *world) error {
+				if _, err := w.db.Update(w.t.Context(), "users/erin", document.Fields{"status": "disabled", "removed_at": noon}, time.Time{}); err != nil {
+					return err
+				}
+				_, err := w.db.Update(w.t.Context(), "users/carol", document.Fields{"status": "disabled", "removed_at": noon}, time.Time{})
+				for path, f := range w.dump() {
+					if strings.HasPrefix(path, "users/carol") || strings.HasPrefix(path, "users/erin") {
+						w.removing[path] = f
+					}
+				}
+				return err
+			},
+			func(t *testing.T, w *world) {
+				for path, f := range w.dump() {
+					if strings.HasPrefix(path, "users/carol") || strings.HasPrefix(path, "users/erin") {
+						if d := cmp.Diff(w.removing[path], f, cmpopts.EquateNaNs()); d != "" {
+							t.Errorf("%s was written (-then +now):\n%s", path, d)
+						}
+					}
+				}
+			},
+		},
 		"a person sets a status": {
 			func(w *world) error {
 				_, err := w.db.Update(w.t.Context(), "users/erin", document.Fields{"status": "disabled", "email": "own@example.com"}, time.Time{})
@@ -539,9 +568,12 @@ func TestRollbackKeepsWhatChanged(t *testing.T) {
 		kept   bool            // without force
 		after  document.Fields // of the user's snapshot
 	}{
-		"nothing":                           {func(*world) {}, "alice", false, nil},
-		"the status of a new user":          {func(w *world) { w.update("users/alice", document.Fields{"status": "disabled"}) }, "alice", true, nil},
-		"a field more":                      {func(w *world) { w.update("users/alice", document.Fields{"cadence_minutes": int64(5)}) }, "alice", true, nil},
+		"nothing":                  {func(*world) {}, "alice", false, nil},
+		"the status of a new user": {func(w *world) { w.update("users/alice", document.Fields{"status": "disabled"}) }, "alice", true, nil},
+		"a field more":             {func(w *world) { w.update("users/alice", document.Fields{"cadence_minutes": int64(5)}) }, "alice", true, nil},
+		"keys were stored": {func(w *world) {
+			w.update("users/bob", document.Fields{"key_version": "1", "broker_env": "paper", "status": "active", "last_active_at": noon})
+		}, "bob", false, nil},
 		"the platform's bookkeeping":        {func(w *world) { w.update("users/alice", document.Fields{"key_version": "2"}) }, "alice", false, nil},
 		"a copied signal":                   {func(w *world) { w.update(store.SignalPath("alice", "a0"), document.Fields{"status": "executed"}) }, "alice", true, nil},
 		"a snapshot of a new user":          {func(w *world) { w.set(path("alice"), syncers) }, "alice", false, nil},

@@ -15,10 +15,34 @@ import (
 // ErrByHand is a fault of one user's documents, which the next run will not mend.
 var ErrByHand = errors.New("a person has to decide")
 
+// DB is the document database.
+type DB interface {
+	document.DB
+	document.Committer
+}
+
 // Mover moves one user, or some signals of one user, at a time. It is safe for concurrent use, of several movers too.
 type Mover struct {
-	DB     document.DB
+	DB     DB
 	DryRun bool // change nothing, and tell what would be done
+}
+
+// looks is how often somebody else may get in between before the step is left to the next run.
+const looks = 10
+
+// commit looks, and commits what look decides on, again if somebody got in between. No writes: nothing is to be done.
+func (m *Mover) commit(ctx context.Context, look func(ctx context.Context) ([]document.Write, error)) error {
+	for n := 1; ; n++ {
+		writes, err := look(ctx)
+		if err != nil || len(writes) == 0 || m.DryRun {
+			return err
+		}
+		err = m.DB.Commit(ctx, writes)
+		between := errors.Is(err, document.ErrConflict) || errors.Is(err, document.ErrExists) || errors.Is(err, document.ErrNotFound)
+		if !between || n == looks {
+			return err
+		}
+	}
 }
 
 // Outcome is what became of a user's document.
@@ -43,33 +67,22 @@ type Done struct {
 // if the documents contradict each other.
 func (m *Mover) User(ctx context.Context, r Row) (Done, error) {
 	var done Done
-	err := m.transact(ctx, func(ctx context.Context, db document.Reader, tx document.Tx) error {
-		v, err := read(ctx, db, r)
+	err := m.commit(ctx, func(ctx context.Context) ([]document.Write, error) {
+		v, err := read(ctx, m.DB, r)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		var p plan
-		if p, err = decide(r, v); err != nil {
-			return err
+		p, err := decide(r, v)
+		if err != nil {
+			return nil, err
 		}
 		done = p.done
-		if tx == nil {
-			return nil
-		}
-		return p.write(tx, r.UserID)
+		return p.writes(r.UserID, v)
 	})
 	if err != nil {
 		return Done{}, fmt.Errorf("user %s: %w", r.UserID, err)
 	}
 	return done, nil
-}
-
-// transact calls fn in a transaction; in a dry run with no tx.
-func (m *Mover) transact(ctx context.Context, fn func(ctx context.Context, db document.Reader, tx document.Tx) error) error {
-	if m.DryRun {
-		return fn(ctx, m.DB, nil)
-	}
-	return m.DB.Transact(ctx, func(ctx context.Context, tx document.Tx) error { return fn(ctx, tx, tx) })
 }
 
 // plan is what is written of one user.
@@ -168,48 +181,62 @@ func newest(r Row, v view) (source *document.Document, err error) {
 		}
 	}
 	all := v.sources
-	if v.snapshot != nil {
+	if v.snapshot != nil && !ours(v.snapshot.Fields) { // nothing is copied over ours, of whatever account
 		all = append(slices.Clip(all), *v.snapshot)
 	}
-	account := ""
+	account, path := "", ""
 	for _, d := range all {
 		id, _ := d.Fields["external_account_id"].(string)
 		if account != "" && id != "" && id != account {
-			return nil, fmt.Errorf("%s is of another account than %s: %w", d.Path, all[0].Path, ErrByHand)
+			return nil, fmt.Errorf("%s is of another account than %s: %w", d.Path, path, ErrByHand)
 		}
 		if id != "" {
-			account = id
+			account, path = id, d.Path
 		}
 	}
 	return source, nil
 }
 
-func (p plan) write(tx document.Tx, uid string) (err error) {
-	switch p.done.User {
-	case Created:
-		err = tx.Create(store.UserPath(uid), p.user)
-	case Merged:
-		err = tx.Update(store.UserPath(uid), p.user)
+func (p plan) writes(uid string, v view) (ws []document.Write, err error) {
+	if p.record == nil {
+		return nil, nil
 	}
-	if err != nil {
-		return err
+	user := document.Write{Op: document.ToCreate, Path: store.UserPath(uid), Fields: maps.Clone(p.user)}
+	if v.user != nil { // even if nothing is added: it must be there still, and as it was
+		user.Op, user.At = document.ToUpdate, v.user.UpdateTime
 	}
+	if user.Fields == nil {
+		user.Fields = document.Fields{}
+	}
+	user.Fields[migratedAt] = document.ServerTime
+	ws = append(ws, user, document.Write{Op: document.ToSet, Path: recordPath(uid), Fields: p.record.document()})
 	if p.replaces != nil {
 		path, f, err := newBackup(uid, *p.replaces, false)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := tx.Set(path, f); err != nil {
-			return err
-		}
+		ws = append(ws, document.Write{Op: document.ToSet, Path: path, Fields: f})
 	}
 	if p.snapshot != nil {
-		if err := tx.Set(store.SnapshotPath(uid), p.snapshot); err != nil {
-			return err
+		ws = append(ws, replacing(store.SnapshotPath(uid), v.snapshot, p.snapshot))
+	}
+	return ws, nil
+}
+
+// migratedAt is the field of a user's document that says when something was migrated last. Each such commit writes it, which takes effect
+// only while there is such a user.
+const migratedAt = "migrated_at"
+
+// replacing writes a document in place of the one that was read, nil if there was none.
+func replacing(path string, was *document.Document, f document.Fields) document.Write {
+	if was == nil {
+		return document.Write{Op: document.ToCreate, Path: path, Fields: f}
+	}
+	f = maps.Clone(f)
+	for name := range was.Fields {
+		if _, stays := f[name]; !stays {
+			f[name] = document.Delete
 		}
 	}
-	if p.record == nil {
-		return nil
-	}
-	return tx.Set(recordPath(uid), p.record.document())
+	return document.Write{Op: document.ToUpdate, Path: path, Fields: f, At: was.UpdateTime}
 }

@@ -16,6 +16,7 @@ const (
 	created = "created" // the migration made it
 	found   = "found"   // it was there
 	removed = "removed" // it is gone, and must not come back
+	leaving = "leaving" // a rollback has deleted it, and deletes the rest
 )
 
 // record is migrations/{uid}: what was done, as far as taking it back needs to know.
@@ -124,6 +125,15 @@ func find(ctx context.Context, r document.Reader, path string) (*document.Docume
 	return &d, nil
 }
 
+// owner is a user's document, nil if there is none, or the user is being removed: then nothing is written any more.
+func owner(ctx context.Context, r document.Reader, uid string) (*document.Document, error) {
+	d, err := find(ctx, r, store.UserPath(uid))
+	if d != nil && d.Fields["removed_at"] != nil {
+		d = nil
+	}
+	return d, err
+}
+
 // view is all that there is of one user's migration, without the signals.
 type view struct {
 	record   record
@@ -138,7 +148,7 @@ func read(ctx context.Context, db document.Reader, r Row) (v view, err error) {
 		return v, err
 	}
 	v.record = parseRecord(d)
-	if v.user, err = find(ctx, db, store.UserPath(r.UserID)); err != nil {
+	if v.user, err = owner(ctx, db, r.UserID); err != nil {
 		return v, err
 	}
 	if v.snapshot, err = find(ctx, db, store.SnapshotPath(r.UserID)); err != nil {

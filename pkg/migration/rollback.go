@@ -9,13 +9,19 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
 // ErrChanged says that something of a user's was changed since the migration, so that taking it back would lose that.
 var ErrChanged = errors.New("changed since")
 
 // bookkeeping are the fields of a user's document that the platform sets by itself: they hold nobody back.
-var bookkeeping = []string{"created_at", "key_version", "last_active_at", "updated_at"}
+var bookkeeping = []string{"created_at", "key_version", "broker_env", "last_active_at", "updated_at", migratedAt}
+
+// activated says that a user who waited for keys has got them.
+func activated(name string, was, has any) bool {
+	return name == "status" && was == string(user.Pending) && has == string(user.Active)
+}
 
 // page is how many documents are read at once.
 const page = 300
@@ -41,7 +47,7 @@ func (m *Mover) TakeBack(ctx context.Context, uid string, force bool) (r Restore
 	if err != nil || v.record.doc == nil {
 		return r, err
 	}
-	if v.user == nil {
+	if v.user == nil && v.record.user != leaving {
 		return Restored{Removed: true}, m.Forget(ctx, uid)
 	}
 	if r.Documents, err = m.restoreAll(ctx, uid); err != nil {
@@ -105,28 +111,21 @@ func (m *Mover) restore(ctx context.Context, kept document.Document) (restored i
 	if err != nil {
 		return 0, err
 	}
-	err = m.transact(ctx, func(ctx context.Context, db document.Reader, tx document.Tx) error {
+	err = m.commit(ctx, func(ctx context.Context) (ws []document.Write, err error) {
 		restored = 0
-		again, err := find(ctx, db, b.path)
+		again, err := find(ctx, m.DB, b.path)
 		if err != nil || again == nil {
-			return err
+			return nil, err
 		}
-		now, err := find(ctx, db, b.of.Path)
+		now, err := find(ctx, m.DB, b.of.Path)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if now == nil {
 			restored++
+			ws = append(ws, document.Write{Op: document.ToCreate, Path: b.of.Path, Fields: b.of.Fields})
 		}
-		if tx == nil {
-			return nil
-		}
-		if now == nil {
-			if err := tx.Create(b.of.Path, b.of.Fields); err != nil {
-				return err
-			}
-		}
-		return tx.Delete(b.path)
+		return append(ws, document.Write{Op: document.ToDelete, Path: b.path, At: again.UpdateTime}), nil
 	})
 	return restored, err
 }
@@ -186,26 +185,38 @@ func (m *Mover) eachCopy(ctx context.Context, uid string, record document.Docume
 	}
 }
 
+// userBack is one commit for a user who was there before. One whom the migration has made goes first, so that no syncer begins a snapshot
+// any more, and what is left of them after that.
 func (m *Mover) userBack(ctx context.Context, uid string, force bool) (gone bool, err error) {
-	err = m.transact(ctx, func(ctx context.Context, db document.Reader, tx document.Tx) error {
-		v, err := read(ctx, db, Row{UserID: uid})
-		if err != nil || v.user == nil || v.record.doc == nil {
-			return err // removed a moment ago, or taken back by another run
-		}
-		kept, err := find(ctx, db, backupPath(uid, store.SnapshotPath(uid)))
-		if err != nil {
-			return err
-		}
-		b, err := takeBack(v, force)
-		if gone = b.gone; err != nil || tx == nil {
-			return err
-		}
-		return b.write(tx, uid, v, kept)
-	})
+	for left := true; left && err == nil; {
+		err = m.commit(ctx, func(ctx context.Context) ([]document.Write, error) {
+			left = false
+			v, err := read(ctx, m.DB, Row{UserID: uid})
+			if err != nil || v.record.doc == nil || (v.user == nil && v.record.user != leaving) {
+				return nil, err // taken back by another run, or removed a moment ago
+			}
+			b, err := takeBack(v, force)
+			if err != nil {
+				return nil, err
+			}
+			gone = gone || b.gone
+			if left = v.user != nil && b.gone && !m.DryRun; left {
+				return []document.Write{
+					{Op: document.ToDelete, Path: v.user.Path, At: v.user.UpdateTime},
+					{Op: document.ToUpdate, Path: v.record.doc.Path, Fields: document.Fields{"user": leaving}, At: v.record.doc.UpdateTime},
+				}, nil
+			}
+			kept, err := find(ctx, m.DB, backupPath(uid, store.SnapshotPath(uid)))
+			if err != nil {
+				return nil, err
+			}
+			return b.writes(uid, v, kept)
+		})
+	}
 	return gone, err
 }
 
-// back is what is undone of one user who is there.
+// back is what is undone of one user.
 type back struct {
 	gone     bool            // the user's document
 	user     document.Fields // to be taken out of the user's document
@@ -214,17 +225,16 @@ type back struct {
 
 func takeBack(v view, force bool) (b back, err error) {
 	rec := v.record
-	b.user = document.Fields{}
-	switch rec.user {
-	case created:
-		if b.gone = true; !force {
-			for name, has := range v.user.Fields {
-				if want, ok := rec.fields[name]; !slices.Contains(bookkeeping, name) && (!ok || !equal(has, want)) {
-					return b, fmt.Errorf("%s of %s: %w", name, v.user.Path, ErrChanged)
-				}
+	b.gone = rec.user == created || rec.user == leaving
+	if v.user != nil && b.gone && !force {
+		for name, has := range v.user.Fields {
+			if want, ok := rec.fields[name]; !slices.Contains(bookkeeping, name) && (!ok || !equal(has, want)) && !activated(name, want, has) {
+				return b, fmt.Errorf("%s of %s: %w", name, v.user.Path, ErrChanged)
 			}
 		}
-	case found:
+	}
+	if !b.gone && v.user != nil {
+		b.user = document.Fields{migratedAt: document.Delete}
 		for name, was := range rec.fields {
 			if equal(v.user.Fields[name], was) {
 				b.user[name] = document.Delete
@@ -240,37 +250,22 @@ func takeBack(v view, force bool) (b back, err error) {
 	return b, nil
 }
 
-func (b back) write(tx document.Tx, uid string, v view, kept *document.Document) error {
-	if b.snapshot {
-		if err := snapshotBack(tx, uid, kept); err != nil {
-			return err
-		}
-	}
-	if kept != nil {
-		if err := tx.Delete(kept.Path); err != nil {
-			return err
-		}
+func (b back) writes(uid string, v view, kept *document.Document) (ws []document.Write, err error) {
+	if len(b.user) > 0 {
+		ws = append(ws, document.Write{Op: document.ToUpdate, Path: v.user.Path, Fields: b.user, At: v.user.UpdateTime})
 	}
 	switch {
-	case b.gone:
-		if err := tx.Delete(v.user.Path); err != nil {
-			return err
+	case b.snapshot && kept != nil:
+		before, err := parseBackup(*kept)
+		if err != nil {
+			return nil, err
 		}
-	case len(b.user) > 0:
-		if err := tx.Update(v.user.Path, b.user); err != nil {
-			return err
-		}
+		ws = append(ws, replacing(v.snapshot.Path, v.snapshot, before.of.Fields))
+	case b.snapshot:
+		ws = append(ws, document.Write{Op: document.ToDelete, Path: v.snapshot.Path, At: v.snapshot.UpdateTime})
 	}
-	return tx.Delete(recordPath(uid))
-}
-
-func snapshotBack(tx document.Tx, uid string, kept *document.Document) error {
-	if kept == nil {
-		return tx.Delete(store.SnapshotPath(uid))
+	if kept != nil {
+		ws = append(ws, document.Write{Op: document.ToDelete, Path: kept.Path})
 	}
-	before, err := parseBackup(*kept)
-	if err != nil {
-		return err
-	}
-	return tx.Set(store.SnapshotPath(uid), before.of.Fields)
+	return append(ws, document.Write{Op: document.ToDelete, Path: recordPath(uid), At: v.record.doc.UpdateTime}), nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/store"
 )
 
-// Bounds of the signals that one transaction takes: Firestore takes 10 MiB a request, and each is read first.
+// Bounds of the signals that one commit takes: Firestore takes 10 MiB a request.
 const (
 	MaxSignals     = 100
 	maxSignalBytes = 4 << 20
@@ -38,31 +38,32 @@ func Chunks(docs []document.Document) (chunks [][]document.Document) {
 // there, or was not migrated, and gets none.
 func (m *Mover) Signals(ctx context.Context, uid string, sources []document.Document) (counts Matches, gone bool, err error) {
 	var odd error
-	err = m.transact(ctx, func(ctx context.Context, db document.Reader, tx document.Tx) error {
+	err = m.commit(ctx, func(ctx context.Context) (ws []document.Write, err error) {
 		counts, gone, odd = Matches{}, false, nil
-		record, err := find(ctx, db, recordPath(uid))
+		record, err := find(ctx, m.DB, recordPath(uid))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		owner, err := find(ctx, db, store.UserPath(uid))
+		of, err := owner(ctx, m.DB, uid)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if gone = (owner == nil || record == nil) && tx != nil; gone { // a dry run has made nobody
-			return nil
+		if gone = (of == nil || record == nil) && !m.DryRun; gone { // a dry run has made nobody
+			return nil, nil
 		}
-		matched, err := matchSignals(ctx, db, uid, sources, record)
+		all, err := matchSignals(ctx, m.DB, uid, sources, record)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, s := range matched {
+		for _, s := range all {
 			counts[s.match]++
 			odd = errors.Join(odd, s.odd())
-			if err := s.write(tx, uid); err != nil {
-				return err
-			}
+			ws = append(ws, s.writes(uid)...)
 		}
-		return nil
+		if len(ws) > 0 && of != nil {
+			ws = append(ws, document.Write{Op: document.ToUpdate, Path: store.UserPath(uid), Fields: document.Fields{migratedAt: document.ServerTime}, At: of.UpdateTime})
+		}
+		return ws, nil
 	})
 	if err = errors.Join(err, odd); err != nil {
 		err = fmt.Errorf("signals of user %s: %w", uid, err)
@@ -73,7 +74,8 @@ func (m *Mover) Signals(ctx context.Context, uid string, sources []document.Docu
 // matched is a legacy signal beside the user's.
 type matched struct {
 	source document.Document
-	target string
+	path   string             // of the user's
+	target *document.Document // nil: there is none
 	match  Match
 	field  string // that differs
 }
@@ -81,14 +83,15 @@ type matched struct {
 func matchSignals(ctx context.Context, db document.Reader, uid string, sources []document.Document, record *document.Document) ([]matched, error) {
 	all := make([]matched, len(sources))
 	for i, d := range sources {
-		target, err := find(ctx, db, store.SignalPath(uid, d.ID()))
-		if err != nil {
+		s := matched{source: d, path: store.SignalPath(uid, d.ID())}
+		var err error
+		if s.target, err = find(ctx, db, s.path); err != nil {
 			return nil, err
 		}
-		all[i] = matched{source: d, target: store.SignalPath(uid, d.ID())}
-		if all[i].match, all[i].field = compareSignals(uid, d, target); all[i].match == Behind && (record == nil || target.CreateTime.Before(record.CreateTime)) {
-			all[i].match, all[i].field = Differs, "status" // it is no copy
+		if s.match, s.field = compareSignals(uid, d, s.target); s.match == Behind && (record == nil || s.target.CreateTime.Before(record.CreateTime)) {
+			s.match, s.field = Differs, "status" // it is no copy
 		}
+		all[i] = s
 	}
 	return all, nil
 }
@@ -97,18 +100,16 @@ func (s matched) odd() error {
 	if s.match != Differs {
 		return nil
 	}
-	return fmt.Errorf("%s and %s differ in %s: remove the wrong one: %w", s.target, s.source.Path, s.field, ErrByHand)
+	return fmt.Errorf("%s and %s differ in %s: remove the wrong one: %w", s.path, s.source.Path, s.field, ErrByHand)
 }
 
-func (s matched) write(tx document.Tx, uid string) error {
+func (s matched) writes(uid string) []document.Write {
 	f := copyOfSignal(uid, s.source)
-	switch {
-	case tx == nil:
-		return nil
-	case s.match == Missing:
-		return tx.Create(s.target, f)
-	case s.match == Behind:
-		return tx.Update(s.target, document.Fields{"status": f["status"]})
+	switch s.match {
+	case Missing:
+		return []document.Write{{Op: document.ToCreate, Path: s.path, Fields: f}}
+	case Behind:
+		return []document.Write{{Op: document.ToUpdate, Path: s.path, Fields: document.Fields{"status": f["status"]}, At: s.target.UpdateTime}}
 	}
 	return nil
 }
@@ -116,23 +117,20 @@ func (s matched) write(tx document.Tx, uid string) error {
 // PruneUser takes a user's legacy snapshots away, once the user's own is as new, and keeps them in a backup. It returns how many
 // there were.
 func (m *Mover) PruneUser(ctx context.Context, r Row) (pruned int, err error) {
-	err = m.transact(ctx, func(ctx context.Context, db document.Reader, tx document.Tx) error {
+	err = m.commit(ctx, func(ctx context.Context) (ws []document.Write, err error) {
 		pruned = 0
-		v, err := read(ctx, db, r)
+		v, err := read(ctx, m.DB, r)
 		if err != nil || v.user == nil || v.record.doc == nil {
-			return err
+			return nil, err
 		}
 		for _, d := range v.sources {
 			match, field := compareSnapshots(r.UserID, d, v.snapshot)
 			if err := errors.Join(covered(d, match, field), r.mine(d)); err != nil {
-				return err
-			}
-			if err := prune(tx, r.UserID, d); err != nil {
-				return err
+				return nil, err
 			}
 			pruned++
 		}
-		return nil
+		return prune(r.UserID, v.sources)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("prune user %s: %w", r.UserID, err)
@@ -142,36 +140,31 @@ func (m *Mover) PruneUser(ctx context.Context, r Row) (pruned int, err error) {
 
 // PruneSignals takes a chunk of one user's legacy signals away, and keeps them in backups. What changed meanwhile stays, for the next run.
 func (m *Mover) PruneSignals(ctx context.Context, uid string, sources []document.Document) (pruned int, err error) {
-	err = m.transact(ctx, func(ctx context.Context, db document.Reader, tx document.Tx) error {
+	err = m.commit(ctx, func(ctx context.Context) ([]document.Write, error) {
 		pruned = 0
-		rec, err := find(ctx, db, recordPath(uid))
-		if err != nil || rec == nil {
-			return err
+		record, err := find(ctx, m.DB, recordPath(uid))
+		if err != nil || record == nil {
+			return nil, err
 		}
 		var ready []document.Document
 		for _, d := range sources {
-			source, err := find(ctx, db, d.Path)
+			source, err := find(ctx, m.DB, d.Path)
 			if err != nil {
-				return err
-			}
-			target, err := find(ctx, db, store.SignalPath(uid, d.ID()))
-			if err != nil {
-				return err
+				return nil, err
 			}
 			if source == nil {
 				continue // another run was faster
+			}
+			target, err := find(ctx, m.DB, store.SignalPath(uid, d.ID()))
+			if err != nil {
+				return nil, err
 			}
 			if match, _ := compareSignals(uid, *source, target); covered(*source, match, "") == nil {
 				ready = append(ready, *source)
 			}
 		}
-		for _, d := range ready {
-			if err := prune(tx, uid, d); err != nil {
-				return err
-			}
-			pruned++
-		}
-		return nil
+		pruned = len(ready)
+		return prune(uid, ready)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("prune the signals of user %s: %w", uid, err)
@@ -189,18 +182,20 @@ func covered(source document.Document, match Match, field string) error {
 	return fmt.Errorf("%s is not copied (%s): it stays: run it again", source.Path, match)
 }
 
-func prune(tx document.Tx, uid string, source document.Document) error {
-	if tx == nil {
-		return nil
+// prune keeps and deletes the sources as they were read, while the user has a record.
+func prune(uid string, sources []document.Document) (ws []document.Write, err error) {
+	if len(sources) == 0 {
+		return nil, nil
 	}
-	path, f, err := newBackup(uid, source, true)
-	if err != nil {
-		return err
+	ws = append(ws, document.Write{Op: document.ToUpdate, Path: recordPath(uid), Fields: document.Fields{"updated_at": document.ServerTime}})
+	for _, d := range sources {
+		path, f, err := newBackup(uid, d, true)
+		if err != nil {
+			return nil, err
+		}
+		ws = append(ws, document.Write{Op: document.ToSet, Path: path, Fields: f}, document.Write{Op: document.ToDelete, Path: d.Path, At: d.UpdateTime})
 	}
-	if err := tx.Set(path, f); err != nil {
-		return err
-	}
-	return tx.Delete(source.Path)
+	return ws, nil
 }
 
 // LegacySignals lists at most limit legacy signals, whoever's, in the order of their ids; next is where to go on, "" after the last.

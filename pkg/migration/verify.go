@@ -72,16 +72,16 @@ func (m *Mover) VerifySignals(ctx context.Context, uid string, sources []documen
 	if err != nil {
 		return nil, false, err
 	}
-	owner, err := find(ctx, m.DB, store.UserPath(uid))
-	if err != nil || owner == nil {
-		return nil, owner == nil, err
+	of, err := owner(ctx, m.DB, uid)
+	if err != nil || of == nil {
+		return nil, of == nil, err
 	}
 	all, err := matchSignals(ctx, m.DB, uid, sources, record)
 	if err != nil {
 		return nil, false, fmt.Errorf("signals of user %s: %w", uid, err)
 	}
 	for _, s := range all {
-		list = append(list, difference(uid, s.target, s.source.Path, s.match, s.field)...)
+		list = append(list, difference(uid, s.path, s.source.Path, s.match, s.field)...)
 	}
 	return list, false, nil
 }

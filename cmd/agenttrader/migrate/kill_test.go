@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +28,7 @@ import (
 // childArgs makes this test binary the command itself.
 const childArgs = "AGENTTRADER_TEST_MIGRATE"
 
-var legacyUsers = flag.Int("migrate.users", 240, "how many legacy users TestKilled has")
+var legacyUsers = flag.Int("migrate.users", 160, "how many legacy users TestKilled has")
 
 func TestMain(m *testing.M) {
 	args := os.Getenv(childArgs)
@@ -97,19 +98,23 @@ func sources(i int) map[string]document.Fields {
 
 func (l *legacy) seed() {
 	l.t.Helper()
-	g, ctx := errgroup.WithContext(l.t.Context())
-	g.SetLimit(32)
+	ws := []document.Write{{Op: document.ToSet, Path: "alpacaAccounts/snapshot", Fields: snapshotOf("local", 7)}}
 	for i := range l.n {
+		for path, f := range sources(i) {
+			ws = append(ws, document.Write{Op: document.ToSet, Path: path, Fields: f})
+		}
+	}
+	g, ctx := errgroup.WithContext(l.t.Context())
+	g.SetLimit(8)
+	for chunk := range slices.Chunk(ws, 100) {
 		g.Go(func() error {
-			for path, f := range sources(i) {
-				if err := l.db.Set(ctx, path, f); err != nil {
-					return err
-				}
+			err := l.db.Commit(ctx, chunk)
+			for n := 0; n < 5 && errors.Is(err, document.ErrUnavailable); n++ { // a cold emulator on a busy machine
+				err = l.db.Commit(ctx, chunk)
 			}
-			return nil
+			return err
 		})
 	}
-	g.Go(func() error { return l.db.Set(ctx, "alpacaAccounts/snapshot", snapshotOf("local", 7)) })
 	if err := g.Wait(); err != nil {
 		l.t.Fatal(err)
 	}

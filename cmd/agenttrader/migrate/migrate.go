@@ -13,6 +13,7 @@ import (
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/migration"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -24,7 +25,7 @@ func Command() *cobra.Command { return command(openCloud, tty.IsTerminal) }
 // desk is what the subcommands work with.
 type desk struct {
 	where string // for people
-	db    document.DB
+	db    migration.DB
 	close func() error
 }
 
@@ -85,7 +86,7 @@ func (o options) Validate(named bool) error {
 		}
 	}
 	if o.status != "" {
-		if err := user.CheckStatus(user.Status(o.status)); err != nil {
+		if err := migration.CheckStatus(user.Status(o.status)); err != nil {
 			errs = append(errs, fmt.Errorf("--status: %w", err))
 		}
 	}
@@ -142,10 +143,10 @@ Exit status 1: a row is wrong, or a user could not be migrated.`,
 func (a *cli) runCommand() *cobra.Command {
 	var o options
 	c := a.subcommand(&o, "run", "Make the users' documents, and copy snapshots and signals", `
-Each user is one transaction. It may be stopped at any moment, kill -9 too, and run again: what is done is left alone, and what the
+It may be stopped at any moment, kill -9 too, and run again: what is done is left alone, and what the
 old system has written since is copied anew. What is set in a user's document is never changed, a snapshot that the syncer has
 written or that is newer is never overwritten, and a user who was removed since does not come back. New users are pending until
-somebody resumes them, unless the list or --status says otherwise. A copy is never fresher than its source, and a copied signal is never
+their keys are stored, unless the list or --status says otherwise. A copy is never fresher than its source, and a copied signal is never
 pending: whoever acts on the old one goes on doing so there.
 
 --prune takes away what was copied, of the old paths, and keeps it in migrations/{uid}/backups for a rollback. Do it when nothing
@@ -201,7 +202,7 @@ func (a *cli) subcommand(o *options, name, short, long, example string) *cobra.C
 	}
 	f := c.Flags()
 	f.BoolVar(&o.json, "json", false, "print one JSON object at the end, and nothing else, on standard output")
-	f.IntVar(&o.atOnce, "concurrency", 32, "transactions at a time")
+	f.IntVar(&o.atOnce, "concurrency", 32, "users at a time")
 	rate := 0
 	if name == "run" || name == "rollback" {
 		rate = 150

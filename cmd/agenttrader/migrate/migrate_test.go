@@ -160,7 +160,7 @@ func TestWay(t *testing.T) {
 	if w.want("a dry rollback", r, report{Command: "rollback", DryRun: true, Users: 3, Restored: 253, TakenBack: 3}); err != nil {
 		t.Error(err)
 	}
-	if _, err := w.db.Update(t.Context(), "users/ann", document.Fields{"status": "active"}, time.Time{}); err != nil {
+	if _, err := w.db.Update(t.Context(), "users/ann", document.Fields{"status": "paused"}, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	stdout, stderr, err := execute(t, w.command(), "rollback", "--rate", "0")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
@@ -35,7 +37,7 @@ type walk struct {
 	bar     func(total int, what string) bar
 }
 
-func newWalk(o options, r *tally, db document.DB, bar func(int, string) bar) *walk {
+func newWalk(o options, r *tally, db migration.DB, bar func(int, string) bar) *walk {
 	pace := rate.NewLimiter(rate.Inf, 1)
 	if o.rate > 0 {
 		pace = rate.NewLimiter(rate.Limit(o.rate), 1)
@@ -152,13 +154,14 @@ func (w *walk) signals(ctx context.Context, what string, rows []migration.Row, l
 				of[uid] = append(of[uid], d)
 			}
 		}
-		var batches []batch
-		for uid, list := range of {
-			for _, chunk := range migration.Chunks(list) {
-				batches = append(batches, batch{uid, chunk})
+		err = atOnce(ctx, w, b, slices.Sorted(maps.Keys(of)), func(ctx context.Context, uid string) (string, error) {
+			for _, chunk := range migration.Chunks(of[uid]) { // one after the other: each is a write of the user's document
+				if err := do(ctx, batch{uid, chunk}); err != nil {
+					return uid, err
+				}
 			}
-		}
-		err = atOnce(ctx, w, b, batches, func(ctx context.Context, b batch) (string, error) { return b.uid, do(ctx, b) })
+			return uid, nil
+		})
 		if after = next; err != nil || after == "" {
 			return err
 		}
