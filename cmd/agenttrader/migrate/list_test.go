@@ -121,7 +121,7 @@ func TestBadList(t *testing.T) {
 				t.Errorf("%d lines, want %d:\n%s", len(lines), len(c.want), stderr)
 			}
 			for _, want := range c.want {
-				if !strings.Contains(stderr, strings.ReplaceAll(want, `\`, `\`)) {
+				if !strings.Contains(stderr, want) {
 					t.Errorf("no line %q in:\n%s", want, stderr)
 				}
 			}

@@ -251,6 +251,30 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// People at a terminal see how far it is; nobody else does.
+func TestBar(t *testing.T) {
+	var list strings.Builder
+	list.WriteString("user_id\n")
+	for i := range 40 {
+		fmt.Fprintf(&list, "u%02d\n", i)
+	}
+	users := writeList(t, "u.csv", list.String())
+	for _, terminal := range []bool{true, false} {
+		w := newWorld(t)
+		w.db.SetHook(func(context.Context, mem.Op) error { time.Sleep(time.Millisecond); return nil }) // a bar is drawn every 50 ms
+		c := w.command()
+		if terminal {
+			c = command(func(context.Context, string) (*desk, error) {
+				return &desk{where: "test", db: w.db, close: func() error { return nil }}, nil
+			}, func(any) bool { return true })
+		}
+		_, stderr, err := execute(t, c, "run", "--users-file", users, "--rate", "0", "--concurrency", "1")
+		if err != nil || strings.Contains(stderr, "migrating users") != terminal {
+			t.Errorf("terminal %t: %v\n%q", terminal, err, stderr)
+		}
+	}
+}
+
 // nowhere is a Firestore without such a project.
 type nowhere struct {
 	firestorepb.UnimplementedFirestoreServer

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
+	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/migration"
 )
 
@@ -157,7 +158,7 @@ func (r *tally) ended(uid string, err error) (enough bool) {
 			r.faulty[uid] = true
 			r.Failed = append(r.Failed, failure{uid, err.Error()})
 		}
-		if !errors.Is(err, migration.ErrByHand) && !errors.Is(err, migration.ErrChanged) {
+		if errors.Is(err, document.ErrUnavailable) || errors.Is(err, document.ErrDenied) || errors.Is(err, document.ErrConflict) {
 			r.inARow++
 			enough = r.inARow == giveUp
 		}
