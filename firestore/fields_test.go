@@ -207,7 +207,7 @@ func writeSignals(t *testing.T, s *store.Store, snap account.Snapshot, noon time
 		*v.State = risk.State{
 			Reservations: []signal.Reservation{{
 				SignalID: "g", StrategyID: "s", Symbol: "SPY", Action: signal.Buy, Notional: one, Reserved: one, Held: one,
-				CreatedAt: noon, ExpiresAt: noon, SettledAt: noon, Executed: true, Shown: true,
+				CreatedAt: noon, ExpiresAt: noon, SettledAt: noon, Executed: true, ShownAt: noon, Mixed: true,
 			}},
 			Day:        risk.Day{Start: noon, End: noon, Notional: one, Orders: 1},
 			Mark:       mark,

@@ -12,6 +12,7 @@ import (
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/dlq"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/explain"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/keys"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/migrate"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/risks"
 )
 
@@ -26,7 +27,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), keys.Command(),
+	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), keys.Command(), migrate.Command(),
 		explain.Command(), demand.Command(), risks.Command(), versionCommand())
 	return c
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -88,7 +89,7 @@ type Query struct {
 	Group      bool           // all collections of that name, whoever's, in the order of the paths
 	Where      map[string]any // fields that must be equal
 	Select     []string       // the fields to read; nil is all
-	After      string         // only ids after this one; not with Group
+	After      string         // only ids after this one; of a Group only paths after this one
 	Limit      int            // 0 is all
 }
 
@@ -97,8 +98,8 @@ func (q Query) Check() error {
 	switch {
 	case q.Group && (strings.ContainsRune(q.Collection, '/') || CheckID(q.Collection) != nil):
 		return fmt.Errorf("query %.200q: want the name of the collections, without a path", q.Collection)
-	case q.Group && q.After != "":
-		return fmt.Errorf("query %.200q: a group of collections has no ids to go on after", q.Collection)
+	case q.Group && q.After != "" && (CheckPath(q.After) != nil || path.Base(path.Dir(q.After)) != q.Collection):
+		return fmt.Errorf("query %.200q after %.200q: want the path of a document of such a collection", q.Collection, q.After)
 	case !q.Group && CheckPath(q.Collection+"/x") != nil:
 		return fmt.Errorf("query %.200q: want the path of a collection, like users/alice/signals", q.Collection)
 	}

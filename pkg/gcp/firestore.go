@@ -138,7 +138,10 @@ func (f *Firestore) Query(ctx context.Context, q document.Query) ([]document.Doc
 	for _, k := range slices.Sorted(maps.Keys(q.Where)) {
 		query = query.WherePath(firestore.FieldPath{k}, "==", q.Where[k])
 	}
-	if q.After != "" {
+	switch {
+	case q.After != "" && q.Group:
+		query = query.StartAfter(f.client.Doc(q.After))
+	case q.After != "":
 		query = query.StartAfter(q.After)
 	}
 	if q.Limit > 0 {

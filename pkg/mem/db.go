@@ -201,8 +201,16 @@ func (db *DB) asked(q document.Query) iter.Seq2[[]byte, error] {
 		return db.bodies(q.Collection, q.After)
 	}
 	return func(yield func([]byte, error) bool) {
+		parent, id := split(q.After)
 		for _, path := range db.group(q.Collection) {
-			for body, err := range db.bodies(path, "") {
+			after := ""
+			switch order := byPath(path, parent); {
+			case order < 0:
+				continue
+			case order == 0:
+				after = id
+			}
+			for body, err := range db.bodies(path, after) {
 				if !yield(body, err) {
 					return
 				}
@@ -220,12 +228,12 @@ func (db *DB) group(name string) (paths []string) {
 			paths = append(paths, path)
 		}
 	}
-	// By segments, as Firestore orders paths: a plain comparison would put "a-b" before "a/b".
-	slices.SortFunc(paths, func(a, b string) int {
-		return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
-	})
+	slices.SortFunc(paths, byPath)
 	return paths
 }
+
+// byPath compares by segments, as Firestore orders paths: a plain comparison would put "a-b" before "a/b".
+func byPath(a, b string) int { return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/")) }
 
 // bodies iterates over a collection in the order of the ids.
 func (db *DB) bodies(path, after string) iter.Seq2[[]byte, error] {

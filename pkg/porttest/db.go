@@ -257,11 +257,26 @@ func dbGroup(t *testing.T, db document.DB) {
 	if diff := cmp.Diff([]string{"g/a/notes/y", "g/a-b/notes/z", "g/b/notes/x", "notes/top"}, got); diff != "" {
 		t.Errorf("paths (-want +got):\n%s", diff)
 	}
+	must(t, db.Set(t.Context(), "g/b/notes/w", document.Fields{}))
 	docs, err = db.Query(t.Context(), document.Query{Collection: "notes", Group: true, Limit: 2})
 	if must(t, err); len(docs) != 2 {
 		t.Errorf("%d documents, want 2", len(docs))
 	}
-	for _, q := range []document.Query{{Collection: "g/a/notes", Group: true}, {Collection: "notes", Group: true, After: "x"}, {Group: true}, {Collection: "g/a"}, {}} {
+	got = nil
+	for after := ""; ; { // in pages, from collection to collection
+		page, err := db.Query(t.Context(), document.Query{Collection: "notes", Group: true, After: after, Limit: 2})
+		must(t, err)
+		if len(page) == 0 {
+			break
+		}
+		for _, d := range page {
+			got, after = append(got, d.Path), d.Path
+		}
+	}
+	if diff := cmp.Diff([]string{"g/a/notes/y", "g/a-b/notes/z", "g/b/notes/w", "g/b/notes/x", "g/c/notes/off", "notes/top"}, got); diff != "" {
+		t.Errorf("paths in pages (-want +got):\n%s", diff)
+	}
+	for _, q := range []document.Query{{Collection: "g/a/notes", Group: true}, {Collection: "notes", Group: true, After: "x"}, {Collection: "notes", Group: true, After: "g/a/other/y"}, {Group: true}, {Collection: "g/a"}, {}} {
 		if _, err := db.Query(t.Context(), q); err == nil {
 			t.Errorf("Query(%+v) was taken", q)
 		}

@@ -1,0 +1,271 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/user"
+)
+
+// ErrChanged says that something of a user's was changed since the migration, so that taking it back would lose that.
+var ErrChanged = errors.New("changed since")
+
+// bookkeeping are the fields of a user's document that the platform sets by itself: they hold nobody back.
+var bookkeeping = []string{"created_at", "key_version", "broker_env", "last_active_at", "updated_at", migratedAt}
+
+// activated says that a user who waited for keys has got them.
+func activated(name string, was, has any) bool {
+	return name == "status" && was == string(user.Pending) && has == string(user.Active)
+}
+
+// page is how many documents are read at once.
+const page = 300
+
+// Restored is what became of a user who was taken back.
+type Restored struct {
+	Documents int  // that were pruned, and are back
+	Removed   bool // the user was removed since: the record stays, so that the user does
+	Gone      bool // the document of the user was the migration's, and is gone
+}
+
+// TakeBack puts a user's pruned documents back where they were, and removes what the migration has made: the copies of signals, then
+// the snapshot and the user's document, and the record. What was changed since stays, with all else of that user (ErrChanged), unless
+// force is set; the pruned documents are back all the same. A snapshot that the syncer has written since goes with its user, or
+// stays with a user who was there before, unless force is set. Of a user who was removed nothing comes back.
+func (m *Mover) TakeBack(ctx context.Context, uid string, force bool) (r Restored, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("user %s: %w", uid, err)
+		}
+	}()
+	v, err := read(ctx, m.DB, Row{UserID: uid})
+	if err != nil || v.record.doc == nil {
+		return r, err
+	}
+	if v.user == nil && v.record.user != leaving {
+		return Restored{Removed: true}, m.Forget(ctx, uid)
+	}
+	if r.Documents, err = m.restoreAll(ctx, uid); err != nil {
+		return r, err
+	}
+	if _, err = takeBack(v, force); err != nil {
+		return r, err
+	}
+	if err = m.signalsBack(ctx, uid, *v.record.doc, force); err != nil {
+		return r, err
+	}
+	r.Gone, err = m.userBack(ctx, uid, force)
+	return r, err
+}
+
+// Forget is for a user who was removed: what is kept of them is deleted, but for the fact that they must not come back.
+func (m *Mover) Forget(ctx context.Context, uid string) error {
+	if m.DryRun {
+		return nil
+	}
+	err := m.eachBackup(ctx, document.Query{Collection: backups(uid), Select: []string{"path"}}, func(d document.Document) error {
+		return m.DB.Delete(ctx, d.Path, time.Time{})
+	})
+	if err != nil {
+		return err
+	}
+	return m.DB.Set(ctx, recordPath(uid), record{user: removed, fields: document.Fields{}}.document())
+}
+
+// restoreAll puts the pruned documents back. One that has been written since is newer, and stays.
+func (m *Mover) restoreAll(ctx context.Context, uid string) (restored int, err error) {
+	q := document.Query{Collection: backups(uid), Where: map[string]any{"pruned": true}}
+	err = m.eachBackup(ctx, q, func(d document.Document) error {
+		n, err := m.restore(ctx, d)
+		restored += n
+		return err
+	})
+	return restored, err
+}
+
+func (m *Mover) eachBackup(ctx context.Context, q document.Query, fn func(document.Document) error) error {
+	for q.Limit = page; ; {
+		docs, err := m.DB.Query(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, d := range docs {
+			if err := fn(d); err != nil {
+				return err
+			}
+		}
+		if len(docs) < page {
+			return nil
+		}
+		q.After = docs[page-1].ID()
+	}
+}
+
+func (m *Mover) restore(ctx context.Context, kept document.Document) (restored int, err error) {
+	b, err := parseBackup(kept)
+	if err != nil {
+		return 0, err
+	}
+	err = m.commit(ctx, func(ctx context.Context) (ws []document.Write, err error) {
+		restored = 0
+		again, err := find(ctx, m.DB, b.path)
+		if err != nil || again == nil {
+			return nil, err
+		}
+		now, err := find(ctx, m.DB, b.of.Path)
+		if err != nil {
+			return nil, err
+		}
+		if now == nil {
+			restored++
+			ws = append(ws, document.Write{Op: document.ToCreate, Path: b.of.Path, Fields: b.of.Fields})
+		}
+		return append(ws, document.Write{Op: document.ToDelete, Path: b.path, At: again.UpdateTime}), nil
+	})
+	return restored, err
+}
+
+// signalsBack removes the copies: what is no older than the record, and is at the predecessor's path too. First it looks for one
+// that was changed since.
+func (m *Mover) signalsBack(ctx context.Context, uid string, record document.Document, force bool) error {
+	if !force {
+		if err := m.eachCopy(ctx, uid, record, func(target, source document.Document) error {
+			if match, _ := compareSignals(uid, source, &target); match != Same && !target.UpdateTime.Equal(target.CreateTime) {
+				return fmt.Errorf("%s: %w", target.Path, ErrChanged)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	if m.DryRun {
+		return nil
+	}
+	return m.eachCopy(ctx, uid, record, func(target, _ document.Document) error {
+		switch err := m.DB.Delete(ctx, target.Path, target.UpdateTime); {
+		case errors.Is(err, document.ErrConflict):
+			return fmt.Errorf("%s: %w", target.Path, ErrChanged)
+		case !errors.Is(err, document.ErrNotFound):
+			return err
+		}
+		return nil
+	})
+}
+
+func (m *Mover) eachCopy(ctx context.Context, uid string, record document.Document, fn func(target, source document.Document) error) error {
+	for after := ""; ; {
+		docs, err := m.DB.Query(ctx, document.Query{Collection: store.UserPath(uid) + "/" + store.Signals, After: after, Limit: page})
+		if err != nil {
+			return err
+		}
+		for _, d := range docs {
+			if d.CreateTime.Before(record.CreateTime) {
+				continue
+			}
+			source, err := find(ctx, m.DB, GlobalSignals+"/"+d.ID())
+			if err != nil {
+				return err
+			}
+			if source == nil {
+				continue // the platform's own
+			}
+			if err := fn(d, *source); err != nil {
+				return err
+			}
+		}
+		if len(docs) < page {
+			return nil
+		}
+		after = docs[page-1].ID()
+	}
+}
+
+// userBack is one commit for a user who was there before. One whom the migration has made goes first, so that no syncer begins a snapshot
+// any more, and what is left of them after that.
+func (m *Mover) userBack(ctx context.Context, uid string, force bool) (gone bool, err error) {
+	for left := true; left && err == nil; {
+		err = m.commit(ctx, func(ctx context.Context) ([]document.Write, error) {
+			left = false
+			v, err := read(ctx, m.DB, Row{UserID: uid})
+			if err != nil || v.record.doc == nil || (v.user == nil && v.record.user != leaving) {
+				return nil, err // taken back by another run, or removed a moment ago
+			}
+			b, err := takeBack(v, force)
+			if err != nil {
+				return nil, err
+			}
+			gone = gone || b.gone
+			if left = v.user != nil && b.gone && !m.DryRun; left {
+				return []document.Write{
+					{Op: document.ToDelete, Path: v.user.Path, At: v.user.UpdateTime},
+					{Op: document.ToUpdate, Path: v.record.doc.Path, Fields: document.Fields{"user": leaving}, At: v.record.doc.UpdateTime},
+				}, nil
+			}
+			kept, err := find(ctx, m.DB, backupPath(uid, store.SnapshotPath(uid)))
+			if err != nil {
+				return nil, err
+			}
+			return b.writes(uid, v, kept)
+		})
+	}
+	return gone, err
+}
+
+// back is what is undone of one user.
+type back struct {
+	gone     bool            // the user's document
+	user     document.Fields // to be taken out of the user's document
+	snapshot bool            // the snapshot goes, or the one before comes back
+}
+
+func takeBack(v view, force bool) (b back, err error) {
+	rec := v.record
+	b.gone = rec.user == created || rec.user == leaving
+	if v.user != nil && b.gone && !force {
+		for name, has := range v.user.Fields {
+			if want, ok := rec.fields[name]; !slices.Contains(bookkeeping, name) && (!ok || !equal(has, want)) && !activated(name, want, has) {
+				return b, fmt.Errorf("%s of %s: %w", name, v.user.Path, ErrChanged)
+			}
+		}
+	}
+	if !b.gone && v.user != nil {
+		b.user = document.Fields{migratedAt: document.Delete}
+		for name, was := range rec.fields {
+			if equal(v.user.Fields[name], was) {
+				b.user[name] = document.Delete
+			}
+		}
+	}
+	if v.snapshot == nil {
+		return b, nil
+	}
+	copied := rec.snapshot != "" && digest(v.snapshot.Fields) == rec.snapshot
+	since := !v.snapshot.CreateTime.Before(rec.doc.CreateTime)
+	b.snapshot = copied || (b.gone && (since || rec.snapshot != "")) || (force && rec.snapshot != "")
+	return b, nil
+}
+
+func (b back) writes(uid string, v view, kept *document.Document) (ws []document.Write, err error) {
+	if len(b.user) > 0 {
+		ws = append(ws, document.Write{Op: document.ToUpdate, Path: v.user.Path, Fields: b.user, At: v.user.UpdateTime})
+	}
+	switch {
+	case b.snapshot && kept != nil:
+		before, err := parseBackup(*kept)
+		if err != nil {
+			return nil, err
+		}
+		ws = append(ws, replacing(v.snapshot.Path, v.snapshot, before.of.Fields))
+	case b.snapshot:
+		ws = append(ws, document.Write{Op: document.ToDelete, Path: v.snapshot.Path, At: v.snapshot.UpdateTime})
+	}
+	if kept != nil {
+		ws = append(ws, document.Write{Op: document.ToDelete, Path: kept.Path})
+	}
+	return append(ws, document.Write{Op: document.ToDelete, Path: recordPath(uid), At: v.record.doc.UpdateTime}), nil
+}
