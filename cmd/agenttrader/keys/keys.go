@@ -3,20 +3,17 @@ package keys
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"regexp"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/cloud"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/envelope"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/secret"
-	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
@@ -65,50 +62,42 @@ type users interface {
 	user.Keys
 }
 
-// closeLimit is for what is under way.
-const closeLimit = 15 * time.Second
-
 // https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
 var topicForm = regexp.MustCompile(`^projects/[a-z0-9.:-]+/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
 
 // openCloud opens both custodies of the project, or of the stand-ins which the environment names.
 func openCloud(ctx context.Context, project string, o options) (_ *desk, err error) {
-	cfg := gcp.Config{}
-	if err := serve.ReadEnv(tty.Environ(os.Environ(), project), &cfg); err != nil {
-		return nil, err
-	}
-	c := gcp.Open(cfg)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.Close())
-		}
-	}()
-	db, err := c.Firestore(ctx)
+	p, err := cloud.Open(project)
 	if err != nil {
 		return nil, err
 	}
-	secrets, err := c.Secrets(ctx)
+	defer p.Opened(&err)
+	db, err := p.Firestore(ctx)
 	if err != nil {
 		return nil, err
 	}
-	envelopes, err := c.Envelopes(ctx)
+	secrets, err := p.Secrets(ctx)
 	if err != nil {
 		return nil, err
 	}
-	to, err := c.KMS(ctx, cfg.KMSKey)
+	envelopes, err := p.Envelopes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	to, err := p.KMS(ctx, p.Config.KMSKey)
 	if err != nil {
 		return nil, err
 	}
 	rewrap := envelope.Rewrapper{DB: db, To: to}
 	if o.from != "" {
-		if rewrap.From, err = c.KMS(ctx, o.from); err != nil {
+		if rewrap.From, err = p.KMS(ctx, o.from); err != nil {
 			return nil, err
 		}
 	}
 	pace := rate.NewLimiter(rate.Limit(float64(o.rate)/60), 1)
 	return &desk{
-		where: fmt.Sprintf("project %s, key %s", cfg.ProjectID(), cfg.KMSKey), users: store.New(db),
+		where: fmt.Sprintf("%s, key %s", p, p.Config.KMSKey), users: store.New(db),
 		secrets:   secrets.Writing(gcp.VaultWriting{Pace: pace.Wait, Topic: o.topic}),
-		envelopes: envelopes, rewrap: rewrap, close: func() error { return c.CloseWithin(closeLimit) },
+		envelopes: envelopes, rewrap: rewrap, close: p.Close,
 	}, nil
 }
