@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
 )
@@ -66,6 +67,22 @@ func (p *Project) Store(ctx context.Context) (*store.Store, error) {
 		return nil, err
 	}
 	return store.New(db), nil
+}
+
+// Keys is where the users' keys are stored, as the services read them. A secret that is made tells the topic of new versions,
+// if one is named.
+func (p *Project) Keys(ctx context.Context, topic string) (secret.Custody, error) {
+	if p.Config.Custody != gcp.Envelope || p.Config.Fallback != gcp.Off {
+		if err := p.OneWorld("SECRET_MANAGER_ENDPOINT", p.Config.SecretEndpoint); err != nil {
+			return secret.Custody{}, err
+		}
+	}
+	if p.Config.KMSKey != "" {
+		if err := p.OneWorld("KMS_ENDPOINT", p.Config.KMSEndpoint); err != nil {
+			return secret.Custody{}, err
+		}
+	}
+	return p.Custody(ctx, gcp.VaultWriting{Topic: topic})
 }
 
 // Opened closes the project again if what it was opened for failed.
