@@ -8,11 +8,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/bench"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/checkup"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/demand"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/dlq"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/explain"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/keys"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/risks"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/users"
 )
 
 func root() *cobra.Command {
@@ -26,7 +28,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), keys.Command(),
+	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), users.Command(), keys.Command(), checkup.Command(),
 		explain.Command(), demand.Command(), risks.Command(), versionCommand())
 	return c
 }

@@ -90,7 +90,7 @@ func FromFields(userID string, f map[string]any, version time.Time) (Snapshot, e
 	}
 	s.Account = r.account(s.Raw)
 	if err := errors.Join(r.errs...); err != nil {
-		return Snapshot{}, fmt.Errorf("snapshot of user %s: %w", userID, err)
+		return Snapshot{}, fmt.Errorf("snapshot of user %s %w: %w", userID, ErrUnreadable, err)
 	}
 	return s, nil
 }
