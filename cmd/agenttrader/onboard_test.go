@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +26,16 @@ func TestOnboarding(t *testing.T) {
 	u := startUp(t, dir, "--users", "0", "--ticks", "0", "--fault", "401=PKWRONG", "--custody", gcp.Envelope, "--json")
 	p := &operator{t: t, program: dir + "/agenttrader", env: u.environment(t)}
 
+	doctor := p.does("", "doctor")
+	checks, _ := doctor["checks"].([]any)
+	for _, name := range []string{"environment", "database", "keys", "topics"} {
+		if !slices.ContainsFunc(checks, func(c any) bool { return c.(map[string]any)["check"] == name && c.(map[string]any)["status"] == "ok" }) {
+			t.Errorf("doctor: %s is not ok: %v", name, doctor)
+		}
+	}
+	if doctor["ok"] != false {
+		t.Errorf("doctor: of an emulator not all is known: %v", doctor)
+	}
 	p.fails("no user me", "", "keys", "set", "me")
 	p.does("", "users", "add", "me", "--email", "me@example.com", "--display-name", "Me", "--cadence", "1")
 	p.fails("Alpaca refuses these keys", "PKWRONG\ncanary-secret\n", "keys", "set", "me")

@@ -11,6 +11,7 @@ import (
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/checkup"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/demand"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/dlq"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/doctor"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/explain"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/keys"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/risks"
@@ -28,7 +29,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), users.Command(), keys.Command(), checkup.Command(),
+	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), users.Command(), keys.Command(), checkup.Command(), doctor.Command(),
 		explain.Command(), demand.Command(), risks.Command(), versionCommand())
 	return c
 }
