@@ -50,10 +50,15 @@ func (db *DB) below(prefix string) (names []string) {
 }
 
 // All calls fn with each document, in no order. fn must not call the database.
-func (db *DB) All(fn func(path string, body []byte)) {
+func (db *DB) All(fn func(path string, body []byte)) error {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
 	for path, s := range db.docs {
-		fn(path, s.body)
+		body, err := db.load(s.body)
+		if err != nil {
+			return err
+		}
+		fn(path, body)
 	}
+	return nil
 }

@@ -62,7 +62,7 @@ func (w *world) grown(id string) (documents map[string]int) {
 // dump is all there is in the database, and in Secret Manager.
 func (w *world) dump() map[string]string {
 	all := map[string]string{}
-	w.db.All(func(path string, body []byte) { all[path] = string(body) })
+	must(w.t, w.db.All(func(path string, body []byte) { all[path] = string(body) }))
 	return all
 }
 

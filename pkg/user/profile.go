@@ -24,7 +24,7 @@ type Profile struct {
 // The longest a person's data may be.
 const (
 	maxEmail = 254 // RFC 5321, 4.5.3.1.3
-	MaxName  = 100 // characters
+	MaxName  = 80  // characters
 )
 
 // CheckEmail says what is wrong with an e-mail address, if anything is; "" is none.
@@ -54,23 +54,15 @@ func CheckName(s string) error {
 	return nil
 }
 
-// CheckTenant says what is wrong with a tenant's id, if anything is; "" is none. It is part of a document's path.
-func CheckTenant(id string) error {
-	if id == "" {
-		return nil
-	}
-	if err := CheckID(id); err != nil {
-		return fmt.Errorf("tenant: %w", err)
-	}
-	return nil
-}
-
 // MaxCadence is the slowest, a day, in minutes.
 const MaxCadence = 24 * 60
 
 // CheckNew names every fault of a user who is to be added.
 func (p Profile) CheckNew() error {
-	errs := []error{CheckID(p.ID), CheckEmail(p.Email), CheckName(p.DisplayName), CheckTenant(p.TenantID)}
+	errs := []error{CheckID(p.ID), CheckEmail(p.Email), CheckName(p.DisplayName)}
+	if p.TenantID != "" {
+		errs = append(errs, CheckTenant(p.TenantID))
+	}
 	if p.CadenceMinutes < 0 || p.CadenceMinutes > MaxCadence {
 		errs = append(errs, fmt.Errorf("cadence of %d minutes: want 1 to %d, or 0 for the platform's default", p.CadenceMinutes, MaxCadence))
 	}

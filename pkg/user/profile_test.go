@@ -12,8 +12,8 @@ func TestCheckNew(t *testing.T) {
 	if err := good.CheckNew(); err != nil {
 		t.Errorf("a good user: %v", err)
 	}
-	if err := (user.Profile{User: user.User{ID: "a"}, DisplayName: strings.Repeat("é", 100)}).CheckNew(); err != nil {
-		t.Errorf("100 characters, and nothing else: %v", err)
+	if err := (user.Profile{User: user.User{ID: "a"}, DisplayName: strings.Repeat("é", 80)}).CheckNew(); err != nil {
+		t.Errorf("80 characters, and nothing else: %v", err)
 	}
 	for name, c := range map[string]struct {
 		change func(p *user.Profile)
@@ -27,7 +27,7 @@ func TestCheckNew(t *testing.T) {
 		"two addresses":   {func(p *user.Profile) { p.Email = "a@b.c, d@e.f" }, "e-mail"},
 		"long address":    {func(p *user.Profile) { p.Email = strings.Repeat("a", 250) + "@b.example" }, "e-mail"},
 		"blank address":   {func(p *user.Profile) { p.Email = " alice@example.com" }, "e-mail"},
-		"101 characters":  {func(p *user.Profile) { p.DisplayName = strings.Repeat("é", 101) }, "101 characters, at most 100"},
+		"100 characters":  {func(p *user.Profile) { p.DisplayName = strings.Repeat("é", 100) }, "100 characters, at most 80"},
 		"line break":      {func(p *user.Profile) { p.DisplayName = "a\nb" }, "can be seen"},
 		"escape":          {func(p *user.Profile) { p.DisplayName = "a\x1b[31mb" }, "can be seen"},
 		"turned around":   {func(p *user.Profile) { p.DisplayName = "a\u202eb" }, "can be seen"},

@@ -176,7 +176,7 @@ func TestBadInput(t *testing.T) {
 		{[]string{"add", strings.Repeat("a", 129)}, "user id"},
 		{[]string{"add", "bob", "--email", "bob"}, "e-mail"},
 		{[]string{"add", "bob", "--email", "Bob <bob@example.com>"}, "e-mail"},
-		{[]string{"add", "bob", "--display-name", strings.Repeat("x", 101)}, "101 characters"},
+		{[]string{"add", "bob", "--display-name", strings.Repeat("x", 100)}, "100 characters"},
 		{[]string{"add", "bob", "--display-name", "a\x1b[2Jb"}, "can be seen"},
 		{[]string{"add", "bob", "--cadence", "-1"}, "cadence"},
 		{[]string{"add", "bob", "--cadence", "1441"}, "cadence"},
