@@ -8,12 +8,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/bench"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/checkup"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/demand"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/dlq"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/doctor"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/explain"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/keys"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/migrate"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/risks"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/users"
 )
 
 func root() *cobra.Command {
@@ -27,7 +30,7 @@ func root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), keys.Command(), migrate.Command(),
+	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), users.Command(), keys.Command(), migrate.Command(), checkup.Command(), doctor.Command(),
 		explain.Command(), demand.Command(), risks.Command(), versionCommand())
 	return c
 }

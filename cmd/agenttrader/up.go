@@ -18,6 +18,7 @@ import (
 func upCommand() *cobra.Command {
 	opts := local.Options{Interval: time.Minute, Firestore: local.Emulator}
 	var latency, duplicate, reorder, logLevel, tracedShare string
+	var faults []string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "up",
@@ -26,9 +27,12 @@ func upCommand() *cobra.Command {
 emulator (of the gcloud SDK; needs Java), Google's Pub/Sub fake, a Secret Manager of our own and a simulated Alpaca, all on
 loopback. It ticks now and at each full minute, in real time. A service that ends is started again: kill one and see.
 
+With --users 0 nobody is made up: add users as in the cloud, from another terminal, with the environment that it prints.
+
 Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C drains and still prints the result.`,
 		Example: `  make build && bin/agenttrader up --ticks 3
-  bin/agenttrader up --users 200 --ticks 1 --duplicate 10% --json`,
+  bin/agenttrader up --users 200 --ticks 1 --duplicate 10% --json
+  bin/agenttrader up --users 0      # then, elsewhere: users add, keys set, health`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if opts.Latency, err = sim.ParseLatency(latency); err != nil {
@@ -36,6 +40,9 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 			}
 			if opts.Duplicate, err = local.ParseShare(duplicate); err != nil {
 				return fmt.Errorf("--duplicate: %w", err)
+			}
+			if opts.Faults, err = parseFaults(faults); err != nil {
+				return err
 			}
 			if opts.Reorder, err = local.ParseShare(reorder); err != nil {
 				return fmt.Errorf("--reorder: %w", err)
@@ -56,10 +63,12 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 	}
 	f := c.Flags()
 	f.StringVar(&opts.Binaries, "bin", ownFolder(), "the folder with the services' binaries")
-	f.IntVar(&opts.Users, "users", 25, "number of users to make up")
+	f.IntVar(&opts.Users, "users", 25, "number of users to make up; 0: none, the users are those whom you add")
 	f.IntVar(&opts.Ticks, "ticks", 0, "ticks to run; 0: until interrupted")
 	f.StringVar(&opts.Strategy, "strategy", strategy.KindRebalance, `the users' strategy: a kind, "all" or "none"`)
 	f.StringVar(&latency, "broker-latency", "20ms~80ms", "the simulated broker's latency: 50ms, 20ms..80ms (uniform) or 50ms~200ms (log-normal: median, p99)")
+	f.StringArrayVar(&faults, "fault", nil, "a fault of the simulated broker, by share of the keys or by key: 401=2%, 401=PKWRONG (repeatable)")
+	f.StringVar(&opts.AlpacaURL, "alpaca-url", "", "a server that speaks Alpaca's trading API, in place of the simulator; another machine only with --users 0")
 	f.StringVar(&duplicate, "duplicate", "0%", "share of all events that is delivered twice")
 	f.StringVar(&reorder, "reorder", "0%", "share of all events that is held back, and so comes after later ones")
 	f.StringVar(&opts.Custody, "custody", gcp.SecretManager, `where the users' keys are: "secret-manager", or "envelope": encrypted in the documents`)

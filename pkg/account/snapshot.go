@@ -87,6 +87,8 @@ func (s Snapshot) WithoutDetail() Snapshot {
 var (
 	// ErrNotFound: the user has no snapshot yet.
 	ErrNotFound = errors.New("no snapshot")
+	// ErrUnreadable: the stored snapshot holds what can't be understood.
+	ErrUnreadable = errors.New("can't be read")
 	// ErrConflict: the stored snapshot is not the one that this write was decided on; read and compare again.
 	ErrConflict = errors.New("snapshot was written by somebody else")
 )

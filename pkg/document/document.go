@@ -117,6 +117,16 @@ type DB interface {
 	Transact(ctx context.Context, fn func(ctx context.Context, tx Tx) error) error
 }
 
+// Tree lists what lies below a document, for those who export or remove all of it.
+type Tree interface {
+	// Collections are the names of the collections right below a document, which itself need not be there, in order.
+	Collections(ctx context.Context, path string) ([]string, error)
+	// IDs are at most limit ids of a collection's documents, in order: of those too that are not there themselves, and have
+	// something below them. cursor is the next of the page before, "" at the beginning; next is "" after the last page. What
+	// comes before the cursor may be deleted meanwhile.
+	IDs(ctx context.Context, collection, cursor string, limit int) (ids []string, next string, err error)
+}
+
 // CheckID says what is wrong with a document id: Firestore refuses some of these, and the others would lead a
 // path somewhere else.
 func CheckID(id string) error {

@@ -139,6 +139,24 @@ func (v *Vault) write(ctx context.Context, userID string, s sealed, at time.Time
 	return err
 }
 
+// Newest implements secret.Keeper.
+func (v *Vault) Newest(ctx context.Context, userID string) (int64, error) {
+	s, err := v.read(ctx, userID)
+	if errors.Is(err, secret.ErrNotFound) && user.CheckID(userID) == nil {
+		return 0, nil
+	}
+	return s.version, err
+}
+
+// Prune implements secret.Keeper: only the newest version is kept, so there is nothing to do away with.
+func (v *Vault) Prune(ctx context.Context, userID, below string) (int, error) {
+	s, err := v.read(ctx, userID)
+	if n := secret.Number(below); err == nil && (n == 0 || n > s.version) {
+		err = fmt.Errorf("%s is version %d, not %.40q: %w", Path(userID), s.version, below, secret.ErrNotFound)
+	}
+	return 0, err
+}
+
 // Remove implements secret.Keeper.
 func (v *Vault) Remove(ctx context.Context, userID, version string) error {
 	for range conflicts {

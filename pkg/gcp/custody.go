@@ -18,21 +18,35 @@ import (
 // Vault is where the users' keys are read, as KEY_CUSTODY and KMS_KEY say. With a KMS_KEY both custodies are read, the
 // preferred one first, so that a fleet moves while it works, until KEY_CUSTODY_FALLBACK is off.
 func (c *Cloud) Vault(ctx context.Context) (secret.Vault, error) {
-	if c.cfg.Custody == Envelope && c.cfg.Fallback == Off {
-		return c.Envelopes(ctx)
+	custody, err := c.Custody(ctx, VaultWriting{})
+	return custody.Vault, err
+}
+
+// Custody is where the users' keys are stored, by the same settings: where the services look.
+func (c *Cloud) Custody(ctx context.Context, w VaultWriting) (secret.Custody, error) {
+	var secrets *Vault
+	var envelopes *envelope.Vault
+	var err error
+	if c.cfg.Custody != Envelope || c.cfg.Fallback != Off {
+		if secrets, err = c.Secrets(ctx); err != nil {
+			return secret.Custody{}, err
+		}
+		secrets = secrets.Writing(w)
 	}
-	secrets, err := c.Secrets(ctx)
-	if err != nil || c.cfg.KMSKey == "" || c.cfg.Fallback == Off {
-		return secrets, err
+	if c.cfg.KMSKey != "" && (c.cfg.Custody == Envelope || c.cfg.Fallback != Off) {
+		if envelopes, err = c.Envelopes(ctx); err != nil {
+			return secret.Custody{}, err
+		}
 	}
-	envelopes, err := c.Envelopes(ctx)
-	if err != nil {
-		return nil, err
+	switch {
+	case envelopes == nil:
+		return secret.Custody{Vault: secrets, Keepers: []secret.Keeper{secrets}}, nil
+	case secrets == nil:
+		return secret.Custody{Vault: envelopes, Keepers: []secret.Keeper{envelopes}}, nil
+	case c.cfg.Custody == Envelope:
+		return secret.Custody{Vault: secret.NewEither(envelopes, secrets), Keepers: []secret.Keeper{envelopes, secrets}}, nil
 	}
-	if c.cfg.Custody == Envelope {
-		return secret.NewEither(envelopes, secrets), nil
-	}
-	return secret.NewEither(secrets, envelopes), nil
+	return secret.Custody{Vault: secret.NewEither(secrets, envelopes), Keepers: []secret.Keeper{secrets, envelopes}, Into: envelopes}, nil
 }
 
 // Secrets is the project's Secret Manager.

@@ -127,6 +127,36 @@ func (v *Vault) Remove(ctx context.Context, userID, version string) error {
 	return nil
 }
 
+// Newest implements secret.Keeper.
+func (v *Vault) Newest(ctx context.Context, userID string) (int64, error) {
+	return v.newest(ctx, secret.Name(v.project, userID))
+}
+
+// Prune implements secret.Keeper. Versions are destroyed: Secret Manager bills those that are only disabled.
+func (v *Vault) Prune(ctx context.Context, userID, below string) (pruned int, err error) {
+	name, first := secret.Name(v.project, userID), secret.Number(below)
+	if first == 0 {
+		return 0, fmt.Errorf("secret manager: %s: version %.40q: %w", name, below, secret.ErrNotFound)
+	}
+	if _, _, err := v.access(ctx, name, below); err != nil {
+		return 0, err
+	}
+	for n := first - 1; n > 0; n-- {
+		is, _, err := v.version(ctx, name, n)
+		switch {
+		case errors.Is(err, secret.ErrNotFound), err == nil && is == secretmanagerpb.SecretVersion_DESTROYED:
+			continue
+		case err != nil:
+			return pruned, err
+		}
+		if err := v.destroy(ctx, name, n); err != nil {
+			return pruned, err
+		}
+		pruned++
+	}
+	return pruned, nil
+}
+
 // leftBehind are the last versions that were on the way to a higher one when somebody was stopped: they count for nothing.
 // The keys before them must not be younger than ours, whose version would bury them.
 func (v *Vault) leftBehind(ctx context.Context, name string, have int64, since time.Time) (passed []int64, err error) {

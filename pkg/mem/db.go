@@ -23,7 +23,7 @@ const Database = "projects/local/databases/(default)"
 
 // Op is one operation on the database, as a Hook sees it.
 type Op struct {
-	Kind string // "get", "query", "create", "set", "update", "delete", "commit"
+	Kind string // "get", "query", "create", "set", "update", "delete", "commit", "collections", "ids"
 	Path string // the document's or collection's; "" for a commit
 	Done bool   // false: before it; true: it took effect, and an error now loses only the answer
 }

@@ -181,6 +181,32 @@ func (v *Vault) Remove(ctx context.Context, userID, upTo string) error {
 	return named("remove", userID, err)
 }
 
+// Newest implements secret.Keeper.
+func (v *Vault) Newest(ctx context.Context, userID string) (n int64, err error) {
+	err = v.change(ctx, "get", userID, func() error {
+		n = int64(len(v.secrets[userID]))
+		return nil
+	})
+	return n, named("look for", userID, err)
+}
+
+// Prune implements secret.Keeper.
+func (v *Vault) Prune(ctx context.Context, userID, below string) (pruned int, err error) {
+	err = v.change(ctx, "destroy", userID, func() error {
+		versions, first := v.secrets[userID], int(secret.Number(below))
+		if first == 0 || first > len(versions) {
+			return fmt.Errorf("version %.40q: %w", below, secret.ErrNotFound)
+		}
+		for i := range versions[:first-1] {
+			if !versions[i].destroyed {
+				versions[i], pruned = version{destroyed: true, at: versions[i].at}, pruned+1
+			}
+		}
+		return nil
+	})
+	return pruned, named("prune", userID, err)
+}
+
 // Clear removes a user's secret.
 func (v *Vault) Clear(userID string) {
 	v.mu.Lock()

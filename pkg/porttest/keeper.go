@@ -68,6 +68,37 @@ func Keeper(t *testing.T, open func(t *testing.T) secret.Keeper) {
 		}
 	}
 
+	top := func(uid string, want int64) {
+		t.Helper()
+		if n, err := k.Newest(ctx, uid); err != nil || n != want {
+			t.Errorf("newest of %s: %d, %v; want %d", uid, n, err, want)
+		}
+	}
+	top("u", 6)
+	top("first", 3)
+	top("nobody", 0)
+	put("old", "one", "1", nil)
+	put("old", "two", "2", nil)
+	for _, missing := range []string{"3", "", "latest"} {
+		if n, err := k.Prune(ctx, "old", missing); !errors.Is(err, secret.ErrNotFound) || n != 0 {
+			t.Errorf("prune below version %q, which is not there: %d, %v; want ErrNotFound", missing, n, err)
+		}
+	}
+	if _, err := k.Prune(ctx, "nobody", "1"); !errors.Is(err, secret.ErrNotFound) {
+		t.Errorf("prune the keys of nobody: %v, want ErrNotFound", err)
+	}
+	for range 2 {
+		if n, err := k.Prune(ctx, "old", "2"); err != nil || n > 1 {
+			t.Errorf("prune below 2: %d, %v; want one at most", n, err)
+		}
+		get("old", "1", "two", "2")
+		get("old", "2", "two", "2")
+		top("old", 2)
+	}
+	if n, err := k.Prune(ctx, "old", "2"); err != nil || n != 0 {
+		t.Errorf("pruned again: %d, %v; want nothing", n, err)
+	}
+
 	if err := k.Put(ctx, "zero", secret.Credentials{}, "1"); err == nil || errors.Is(err, secret.ErrNewer) || !strings.Contains(err.Error(), "zero") {
 		t.Errorf("no keys at all: %v, want an error that names the user", err)
 	}

@@ -25,7 +25,7 @@ import (
 // Stores is what a platform's database has to offer, with the means to fill it.
 type Stores interface {
 	user.Lister
-	user.Keys
+	user.Registry
 	user.Finder
 	account.Store
 	strategy.Store
@@ -46,7 +46,7 @@ type Stores interface {
 func Store(t *testing.T, open func(t *testing.T) (s Stores, signals func(uid string) []map[string]any)) {
 	type test func(*testing.T, Stores, func(string) []map[string]any)
 	for name, test := range map[string]test{
-		"users in pages": storeUsers, "one user": storeUser, "strategies": storeStrategies, "snapshot": storeSnapshot, "kept": storeKept,
+		"users in pages": storeUsers, "profiles": storeProfiles, "profile writers": storeProfileWriters, "one user": storeUser, "strategies": storeStrategies, "snapshot": storeSnapshot, "kept": storeKept,
 		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "key versions": storeKeys, "health": storeHealth, "health race": storeHealthRace, "ledger": storeLedger, "ledger race": storeLedgerRace,
 		"signals once": bookOnce, "signals supersede": bookSupersede, "signals outdated": bookOutdated, "signals race": bookRace, "records": bookRecords,
 		"signals of all buying power": bookAllPower, "word": bookWord, "watch": bookWatch, "expiry": bookExpiry, "controls": storeControls,

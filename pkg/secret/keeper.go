@@ -19,6 +19,11 @@ type Keeper interface {
 	Put(ctx context.Context, userID string, creds Credentials, version string) error
 	// Remove forgets a user's keys, unless there is a version above the one named (ErrNewer); "" is any. No keys are no error.
 	Remove(ctx context.Context, userID, version string) error
+	// Newest is the number of a user's last version, whatever became of it; 0 is none. It does not lag.
+	Newest(ctx context.Context, userID string) (int64, error)
+	// Prune does away with the versions below one, which must be there (ErrNotFound), and says how many those were. Who asks
+	// for one of them later gets a higher one.
+	Prune(ctx context.Context, userID, below string) (pruned int, err error)
 }
 
 // Number of a version; 0 is none, and before all others.

@@ -28,6 +28,18 @@ func (s *Store) Failing(ctx context.Context) (map[string]health.Health, error) {
 	return failing, nil
 }
 
+// Health is the record of a user's attempts; the zero Health if there is none.
+func (s *Store) Health(ctx context.Context, userID string) (health.Health, error) {
+	d, err := s.db.Get(ctx, HealthPath(userID))
+	if errors.Is(err, document.ErrNotFound) {
+		return health.Health{UserID: userID}, nil
+	}
+	if err != nil {
+		return health.Health{}, err
+	}
+	return ParseHealth(d), nil
+}
+
 // Update implements health.Store. It reads the user only where there is no record yet.
 func (s *Store) Update(ctx context.Context, userID string, change func(health.Health) health.Health) (before, after health.Health, err error) {
 	path := HealthPath(userID)

@@ -45,7 +45,7 @@ const (
 	riskStateID = "current" // of the controls too
 )
 
-// Store implements user.Lister, user.Keys, user.Finder, account.CopyStore, account.Source, health.Store, strategy.Store, risk.Book, risk.Records, risk.Controls, tick.Ledger,
+// Store implements user.Lister, user.Keys, user.Finder, user.Registry, account.CopyStore, account.Source, health.Store, strategy.Store, risk.Book, risk.Records, risk.Controls, tick.Ledger,
 // roster.Store, roster.Refresher and advice.Tally.
 type Store struct {
 	db document.DB

@@ -97,7 +97,7 @@ func parseUser(d document.Document) user.User {
 }
 
 // maxCadence, a day, is the slowest: a larger number is a mistake, and would never be due.
-const maxCadence = 24 * 60
+const maxCadence = user.MaxCadence
 
 func positive(n int) any {
 	if n <= 0 {

@@ -8,14 +8,14 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/cloud"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/services/signaler"
-	"github.com/agenttrader/agenttrader/services/signaler/cloud"
+	signalercloud "github.com/agenttrader/agenttrader/services/signaler/cloud"
 )
 
 // Command is `agenttrader signal`.
@@ -32,12 +32,9 @@ type generator interface {
 	Generate(ctx context.Context, d signaler.Demand) ([]signaler.Made, error)
 }
 
-// closeLimit is for what is under way.
-const closeLimit = 15 * time.Second
-
 // openCloud makes a signaler of the project, by the environment of the service.
 func openCloud(ctx context.Context, project string, log *slog.Logger) (*desk, error) {
-	settings, err := cloud.Read(tty.Environ(os.Environ(), project))
+	settings, err := signalercloud.Read(cloud.Environ(os.Environ(), project))
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +43,7 @@ func openCloud(ctx context.Context, project string, log *slog.Logger) (*desk, er
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	return &desk{where: "project " + settings.Project.ProjectID(), generator: service, close: func() error { return c.CloseWithin(closeLimit) }}, nil
+	return &desk{where: "project " + settings.Project.ProjectID(), generator: service, close: func() error { return c.CloseWithin(cloud.CloseLimit) }}, nil
 }
 
 func command(open func(context.Context, string, *slog.Logger) (*desk, error), terminal func(any) bool) *cobra.Command {

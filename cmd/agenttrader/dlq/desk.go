@@ -2,17 +2,13 @@ package dlq
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"time"
 
-	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/cloud"
 	"github.com/agenttrader/agenttrader/pkg/deadletter"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
-	"github.com/agenttrader/agenttrader/pkg/serve"
-	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
@@ -32,9 +28,6 @@ type config struct {
 	Subscription string `env:"DEAD_LETTERS_SUBSCRIPTION"`
 }
 
-// closeLimit is for giving letters back.
-const closeLimit = 15 * time.Second
-
 // https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
 const name = `[A-Za-z][A-Za-z0-9._~+%-]{2,254}`
 
@@ -52,33 +45,29 @@ func (c *config) Validate() error {
 }
 
 // openCloud opens the project's desk, or that of the emulators which the environment names.
-func openCloud(ctx context.Context, project string) (*desk, error) {
-	cfg, topics, cloud := config{Subscription: "dead-letters-review"}, gcp.DefaultTopics(), gcp.Config{}
-	if err := serve.ReadEnv(tty.Environ(os.Environ(), project), &cfg, &topics, &cloud); err != nil {
+func openCloud(ctx context.Context, project string) (_ *desk, err error) {
+	cfg, topics := config{Subscription: "dead-letters-review"}, gcp.DefaultTopics()
+	p, err := cloud.Open(project, &cfg, &topics)
+	if err != nil {
 		return nil, err
 	}
-	pubsub, firestore := os.Getenv("PUBSUB_EMULATOR_HOST"), os.Getenv("FIRESTORE_EMULATOR_HOST")
-	where := fmt.Sprintf("project %s, subscription %s", cloud.ProjectID(), cfg.Subscription)
-	if pubsub != "" {
-		where += ", on the emulator at " + pubsub
+	defer p.Opened(&err)
+	where := fmt.Sprintf("project %s, subscription %s", p.Config.ProjectID(), cfg.Subscription)
+	if p.Config.PubSub != "" {
+		where += ", on the emulator at " + p.Config.PubSub
 	}
-	c := gcp.Open(cloud)
-	box, err := c.Letters(ctx, cfg.Subscription)
+	box, err := p.Letters(ctx, cfg.Subscription)
 	if err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, err
 	}
 	return &desk{
-		where: where, box: box, requests: topics.Requests[0], now: time.Now, close: func() error { return c.CloseWithin(closeLimit) },
+		where: where, box: box, requests: topics.Requests[0], now: time.Now, close: p.Close,
 		users: func(ctx context.Context) (user.Finder, error) {
-			if (pubsub == "") != (firestore == "") {
-				return nil, errors.New("only one of PUBSUB_EMULATOR_HOST and FIRESTORE_EMULATOR_HOST is set: letters and users would be those of two worlds. Set both, or none")
-			}
-			db, err := c.Firestore(ctx)
-			if err != nil {
+			if err := p.OneWorld("PUBSUB_EMULATOR_HOST", p.Config.PubSub); err != nil {
 				return nil, err
 			}
-			return store.New(db), nil
+			return p.Store(ctx)
 		},
-		topic: func(ctx context.Context, name string) (deadletter.Sender, error) { return c.Publisher(ctx, name) },
+		topic: func(ctx context.Context, name string) (deadletter.Sender, error) { return p.Publisher(ctx, name) },
 	}, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/cloud"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/decision"
 	"github.com/agenttrader/agenttrader/pkg/document"
@@ -37,11 +38,15 @@ type records interface {
 }
 
 func openCloud(ctx context.Context, project string) (*desk, error) {
-	s, where, closing, err := tty.Documents(ctx, project)
+	p, err := cloud.Open(project)
 	if err != nil {
 		return nil, err
 	}
-	return &desk{where: where, records: s, now: time.Now, close: closing}, nil
+	s, err := p.Store(ctx)
+	if p.Opened(&err); err != nil {
+		return nil, err
+	}
+	return &desk{where: p.String(), records: s, now: time.Now, close: p.Close}, nil
 }
 
 // options are the flags.

@@ -39,6 +39,9 @@ type world struct {
 	stepping  sync.WaitGroup                             // a call that was cut short may still be in its step
 	kmsFault  error
 	printed   strings.Builder // all output of all runs
+	typed     string          // on standard input
+	paper     string          // address of Alpaca
+	live      string
 }
 
 func newWorld(t *testing.T) *world {
@@ -132,9 +135,14 @@ func (w *world) migrate(ctx context.Context, args ...string) (stdout string, err
 
 func (w *world) run(ctx context.Context, args ...string) (stdout string, err error) {
 	var out, errs bytes.Buffer
-	c := command(func(context.Context, string, options) (*desk, error) {
-		return &desk{where: "test", users: w.store, secrets: w.secrets, envelopes: w.envelopes, rewrap: envelope.Rewrapper{DB: w.db, To: w.kms}, close: func() error { return nil }}, nil
-	}, func(any) bool { return false })
+	c := command(&cli{
+		open: func(context.Context, string, options) (*desk, error) {
+			return &desk{where: "test", users: w.store, secrets: w.secrets, envelopes: w.envelopes, rewrap: envelope.Rewrapper{DB: w.db, To: w.kms}, close: func() error { return nil }}, nil
+		},
+		openKeys: w.openKeys,
+		terminal: func(any) bool { return false },
+	})
+	c.SetIn(strings.NewReader(w.typed))
 	c.SetArgs(args)
 	c.SetOut(&out)
 	c.SetErr(&errs)

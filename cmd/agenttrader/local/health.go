@@ -5,7 +5,38 @@ import (
 	"fmt"
 
 	"github.com/agenttrader/agenttrader/pkg/health"
+	"github.com/agenttrader/agenttrader/pkg/user"
 )
+
+// present are the users who are there, whoever added them, and those of them who are active and well: what other processes
+// acknowledge of the rest is no word of a snapshot.
+func (p *platform) present(ctx context.Context) (all, well []string, err error) {
+	failing, err := p.store.Failing(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = p.eachUser(ctx, func(u user.User) {
+		all = append(all, u.ID)
+		if _, ill := failing[u.ID]; !ill && u.Status == user.Active {
+			well = append(well, u.ID)
+		}
+	})
+	return all, well, err
+}
+
+func (p *platform) eachUser(ctx context.Context, see func(user.User)) error {
+	for after, more := "", true; more; more = after != "" {
+		page, err := p.store.Users(ctx, after, 1000)
+		if err != nil {
+			return fmt.Errorf("users of the run: %w", err)
+		}
+		for _, u := range page.Users {
+			see(u)
+		}
+		after = page.Next
+	}
+	return nil
+}
 
 // health counts the users by state, as the documents have it.
 func (p *platform) health(ctx context.Context) (map[health.State]int, error) {
@@ -17,15 +48,6 @@ func (p *platform) health(ctx context.Context) (map[health.State]int, error) {
 	for _, s := range health.States() {
 		states[s] = 0
 	}
-	for after, more := "", true; more; more = after != "" {
-		page, err := p.store.Users(ctx, after, 1000)
-		if err != nil {
-			return nil, fmt.Errorf("health of the users: %w", err)
-		}
-		for _, u := range page.Users {
-			states[health.Of(u.Status, p.oracle.tickOf(u.ID) != 0, failing[u.ID])]++
-		}
-		after = page.Next
-	}
-	return states, nil
+	err = p.eachUser(ctx, func(u user.User) { states[health.Of(u.Status, p.oracle.tickOf(u.ID) != 0, failing[u.ID])]++ })
+	return states, err
 }

@@ -24,7 +24,7 @@ import (
 
 // Options are the flags of `agenttrader local`.
 type Options struct {
-	Users     int
+	Users     int // 0: none is made up, the users are those whom somebody adds meanwhile; with Binaries
 	Ticks     int // 0: until interrupted
 	Interval  time.Duration
 	Strategy  string // a kind of strategy, "all" or "none"
@@ -53,8 +53,11 @@ type Options struct {
 // Validate names every fault.
 func (o Options) Validate() error {
 	var errs []error
-	if o.Users < 1 || o.Users > 1_000_000 {
-		errs = append(errs, fmt.Errorf("--users is %d: want 1 to 1000000", o.Users))
+	switch {
+	case o.Users == 0 && o.Binaries == "":
+		errs = append(errs, errors.New("--users is 0: only 'agenttrader up', which has the real time, runs without made-up users"))
+	case o.Users < 0 || o.Users > 1_000_000:
+		errs = append(errs, fmt.Errorf("--users is %d: want 1 to 1000000, or with 'agenttrader up' 0", o.Users))
 	}
 	if o.Ticks < 0 {
 		errs = append(errs, fmt.Errorf("--ticks is %d: want 0 (until interrupted) or more", o.Ticks))
@@ -81,8 +84,8 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("--executor is %g: want 0%% to 100%%", o.Executor))
 	}
 	errs = append(errs, alpaca.CheckURL("--alpaca-url", o.AlpacaURL), alpaca.CheckURL("--alpaca-data-url", o.DataURL))
-	if o.AlpacaURL != "" && o.UsersFile == "" && !alpaca.IsLoopback(o.AlpacaURL) {
-		errs = append(errs, errors.New("--alpaca-url leads to another machine: give the keys to use there with --users-file"))
+	if o.AlpacaURL != "" && o.Users > 0 && o.UsersFile == "" && !alpaca.IsLoopback(o.AlpacaURL) {
+		errs = append(errs, errors.New("--alpaca-url leads to another machine: give the keys to use there with --users-file, or 'agenttrader up' --users 0 and each user's with 'agenttrader keys set'"))
 	}
 	if o.AlpacaURL != "" && len(o.Faults) > 0 {
 		errs = append(errs, errors.New("--fault works on the simulator only: leave out --alpaca-url"))

@@ -225,17 +225,17 @@ func (o *oracle) tickOf(user string) tick.Tick {
 	return o.written[user].tick
 }
 
-// judge reads the documents of all users.
-func (o *oracle) judge(ctx context.Context, db document.DB) (Verdict, error) {
+// judge reads the documents of these users; of synced a request that was acknowledged has left a current snapshot.
+func (o *oracle) judge(ctx context.Context, db document.DB, users, synced []string) (Verdict, error) {
 	lost := o.open()
-	stale := o.unwritten(o.users)
+	stale := o.unwritten(synced)
 	o.mu.Lock()
 	o.settleTicks(math.MaxInt64)
 	v := Verdict{Lost: lost + stale, RequestsAgain: o.again, Regressed: o.regressed, Missing: o.missing, Buried: o.buried, Denials: map[string]int{}, ByStrategy: map[string]Spoken{}}
 	must, edits := maps.Clone(o.must), maps.Clone(o.edits)
 	o.mu.Unlock()
 	v.Overspent = o.spending.overspent()
-	for _, uid := range o.users {
+	for _, uid := range users {
 		docs, err := db.Query(ctx, document.Query{Collection: store.UserPath(uid) + "/" + store.Signals})
 		if err != nil {
 			return v, fmt.Errorf("oracle: signals of user %s: %w", uid, err)

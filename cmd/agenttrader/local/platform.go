@@ -55,6 +55,7 @@ type platform struct {
 	trading, data string // the broker's addresses
 	at            endpoints
 	processes     []*process // the services, if they don't run in this one
+	env           []string   // that commands find everything by, if other processes can
 
 	seedReads, seedWrites int64 // of the database, before the first tick
 	seedKMS               int64
@@ -129,9 +130,14 @@ func (p *platform) openDatabase(ctx context.Context) (err error) {
 func (p *platform) openBroker(ctx context.Context) error {
 	p.trading, p.data = p.opts.AlpacaURL, p.opts.DataURL
 	if p.trading != "" {
+		if len(p.accounts) == 0 {
+			return nil // nobody's keys for market data
+		}
 		return p.addDataKeys(p.accounts[0].creds)
 	}
-	cfg := sim.Config{Seed: p.opts.Seed, Now: p.now, Latency: p.opts.Latency, Faults: p.opts.Faults, Replay: p.opts.Replay}
+	cfg := sim.Config{
+		Seed: p.opts.Seed, Now: p.now, Latency: p.opts.Latency, Faults: p.opts.Faults, Replay: p.opts.Replay, AnyKey: p.opts.Users == 0,
+	}
 	if p.opts.chaos != nil {
 		cfg.Volatility = chaosVolatility
 	}

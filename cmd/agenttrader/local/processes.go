@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // asProcesses starts the three binaries. They find everything by their environment, as in the cloud.
@@ -19,15 +21,19 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 	if err := p.openReview(ctx); err != nil {
 		return at, err
 	}
-	env := append(custody,
-		"GCP_PROJECT="+Project, "GOGC=100", // three share the memory that each would take most of
-		"FIRESTORE_EMULATOR_HOST="+db.emulator.Addr(),
-		"PUBSUB_EMULATOR_HOST="+p.pubsub.Addr(),
-		"SYNC_TICKS_TOPIC="+topicTicks, "SYNC_REQUESTS_TOPIC="+topicRequests, "DEAD_LETTERS_TOPIC="+topicDead,
-		"ALPACA_PAPER_URL="+p.trading, "ALPACA_LIVE_URL="+p.trading, "ALPACA_DATA_URL="+p.data,
-		"MARKET_DATA_USER="+p.accounts[0].userID, "MARKET_DATA_SECRET="+p.signalerSecret(),
-		"LOG_LEVEL="+p.opts.LogLevel.String(), "LOG_FORMAT=json",
+	p.env = append(custody,
+		"GCP_PROJECT="+Project, "FIRESTORE_EMULATOR_HOST="+db.emulator.Addr(), "PUBSUB_EMULATOR_HOST="+p.pubsub.Addr(),
+		"ALPACA_PAPER_URL="+p.trading, "ALPACA_LIVE_URL="+p.trading,
 	)
+	env := slices.Concat(p.env, []string{
+		"GOGC=100", // three share the memory that each would take most of
+		"SYNC_TICKS_TOPIC=" + topicTicks, "SYNC_REQUESTS_TOPIC=" + topicRequests, "DEAD_LETTERS_TOPIC=" + topicDead,
+		"ALPACA_DATA_URL=" + p.data, "MARKET_DATA_SECRET=" + p.signalerSecret(),
+		"LOG_LEVEL=" + p.opts.LogLevel.String(), "LOG_FORMAT=json",
+	})
+	if len(p.accounts) > 0 {
+		env = append(env, "MARKET_DATA_USER="+p.accounts[0].userID)
+	}
 	env = append(env, p.opts.telemetryEnv()...)
 	urls := map[string]*string{"fanout": &at.fanout, "syncer": &at.syncer, "signaler": &at.signaler}
 	for _, name := range []string{"fanout", "syncer", "signaler"} {
@@ -60,7 +66,7 @@ func (p *platform) announce(db *emulated) {
 		_, _ = fmt.Fprintf(p.opts.Logs, "%-10s %s  pid %d\n", s.name, s.url, s.pid())
 	}
 	_, _ = fmt.Fprintf(p.opts.Logs, "%-10s http://%s  project %s\n%-10s %s\n", "firestore", db.emulator.Addr(), Project, "broker", p.trading)
-	p.announceReview(db)
+	_, _ = fmt.Fprintf(p.opts.Logs, "%-10s export %s\n", "commands", strings.Join(p.env, " "))
 }
 
 // restarted says that a service had to be started again.

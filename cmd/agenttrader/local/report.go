@@ -98,10 +98,16 @@ func (p *platform) report(ticks int, began time.Time) Report {
 }
 
 // judge stops everything but the database, so that the oracle has been told everything, and lets it read.
-func (p *platform) judge(ctx context.Context) (Verdict, error) {
+func (p *platform) judge(ctx context.Context) (v Verdict, err error) {
 	crashed := p.restarted("fanout")
 	p.closeTo(p.databases)
-	v, err := p.oracle.judge(ctx, p.db)
+	all, synced := p.oracle.users, p.oracle.users
+	if p.opts.Binaries != "" {
+		if all, synced, err = p.present(ctx); err != nil {
+			return v, err
+		}
+	}
+	v, err = p.oracle.judge(ctx, p.db, all, synced)
 	if crashed {
 		v.RequestsAgain = 0 // a crash may repeat a page: the requests were, as they must, harmless
 	}

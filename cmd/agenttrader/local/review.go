@@ -20,9 +20,3 @@ func (p *platform) openReview(ctx context.Context) error {
 	}
 	return nil
 }
-
-// announceReview says with which environment `agenttrader dlq` finds the dead letters and the users.
-func (p *platform) announceReview(db *emulated) {
-	_, _ = fmt.Fprintf(p.opts.Logs, "%-10s export GCP_PROJECT=%s PUBSUB_EMULATOR_HOST=%s FIRESTORE_EMULATOR_HOST=%s; agenttrader dlq list\n",
-		"dlq", Project, p.pubsub.Addr(), db.emulator.Addr())
-}

@@ -60,6 +60,11 @@ func Run(ctx context.Context, opts Options, log *slog.Logger, show func(c Progre
 	if r.Health, err = p.health(life); err != nil {
 		return Report{}, err
 	}
+	if opts.Users == 0 {
+		for _, n := range r.Health {
+			r.Users += n
+		}
+	}
 	if opts.chaos != nil {
 		if err := opts.chaos.judge(life, p); err != nil {
 			return Report{}, err

@@ -5,16 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/cloud"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/document"
-	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/migration"
-	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
@@ -29,24 +27,16 @@ type desk struct {
 	close func() error
 }
 
-// closeLimit is for what is under way.
-const closeLimit = 15 * time.Second
-
 func openCloud(ctx context.Context, project string) (*desk, error) {
-	cfg := gcp.Config{}
-	if err := serve.ReadEnv(tty.Environ(os.Environ(), project), &cfg); err != nil {
+	p, err := cloud.Open(project)
+	if err != nil {
 		return nil, err
 	}
-	c := gcp.Open(cfg)
-	db, err := c.Firestore(ctx)
+	db, err := p.Firestore(ctx)
 	if err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, errors.Join(err, p.Close())
 	}
-	where := "project " + cfg.ProjectID()
-	if cfg.Firestore != "" {
-		where += ", on the emulator at " + cfg.Firestore
-	}
-	return &desk{where: where, db: db, close: func() error { return c.CloseWithin(closeLimit) }}, nil
+	return &desk{where: p.String(), db: db, close: p.Close}, nil
 }
 
 // cli is what the subcommands share.

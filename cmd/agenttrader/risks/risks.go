@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/cloud"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
@@ -41,11 +42,15 @@ type control interface {
 }
 
 func openCloud(ctx context.Context, project string) (*desk, error) {
-	s, where, closing, err := tty.Documents(ctx, project)
+	p, err := cloud.Open(project)
 	if err != nil {
 		return nil, err
 	}
-	return &desk{where: where, store: s, now: time.Now, close: closing}, nil
+	s, err := p.Store(ctx)
+	if p.Opened(&err); err != nil {
+		return nil, err
+	}
+	return &desk{where: p.String(), store: s, now: time.Now, close: p.Close}, nil
 }
 
 // login is the name of who runs the program; "" if it is not known.

@@ -3,7 +3,6 @@ package tty
 import (
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -38,18 +37,4 @@ func Bar(w io.Writer, terminal bool, total int, what string) *progressbar.Progre
 	return progressbar.NewOptions(total, progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(visible),
 		progressbar.OptionSetDescription(what), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionUseANSICodes(true),
 		progressbar.OptionThrottle(50*time.Millisecond), progressbar.OptionSetSpinnerChangeInterval(0)) // else a goroutine goes on writing after the end
-}
-
-// Environ is the environment with the project that was named by hand, if one was.
-func Environ(env []string, project string) []string {
-	if project == "" {
-		return env
-	}
-	kept := make([]string, 0, len(env)+1)
-	for _, v := range env {
-		if !strings.HasPrefix(v, "GCP_PROJECT=") && !strings.HasPrefix(v, "GCLOUD_PROJECT=") {
-			kept = append(kept, v)
-		}
-	}
-	return append(kept, "GCP_PROJECT="+project)
 }

@@ -1,0 +1,230 @@
+package onboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/envelope"
+	"github.com/agenttrader/agenttrader/pkg/roster"
+	"github.com/agenttrader/agenttrader/pkg/secret"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/user"
+)
+
+const (
+	atOnce = 16 // deletions
+	passes = 10 // over a user's documents, until there is nothing left
+)
+
+// The predecessor's documents, which hold one user's account each.
+const legacySnapshot = "alpacaAccounts/snapshot"
+
+func legacyTenant(id string) string { return "tenants/" + id + "/accounts/primary" }
+
+// Documents is the database as a removal needs it.
+type Documents interface {
+	document.DB
+	document.Tree
+}
+
+// Remover takes users out of the platform.
+type Remover struct {
+	DB      Documents
+	Users   user.Registry
+	Roster  roster.Refresher
+	Custody secret.Custody
+}
+
+// Removal is what was done.
+type Removal struct {
+	Documents map[string]int // deleted, by collection: "tradingSignals", "notes/{id}/pages"; "" is the user's own
+	Vaults    int            // that had keys
+	Legacy    []string       // the predecessor's documents that were deleted, by path
+	Shared    []string       // those that are others' too, and stay
+}
+
+// Total is how many documents were deleted.
+func (r Removal) Total() (n int) {
+	for _, m := range r.Documents {
+		n += m
+	}
+	return n + len(r.Legacy)
+}
+
+// Begin stops all work for a user for good. Before a Remove it leaves time for an export. user.ErrNotFound.
+func (r *Remover) Begin(ctx context.Context, userID string) (user.Profile, error) {
+	if _, err := r.Users.BeginRemoval(ctx, userID); err != nil {
+		return user.Profile{}, err
+	}
+	if err := r.Roster.Refresh(ctx, userID, roster.OfUser); err != nil {
+		return user.Profile{}, err
+	}
+	return r.Users.Profile(ctx, userID)
+}
+
+// Remove deletes all of a user's, the user's own document last: stopped before, the same call goes on. Also after that, for what
+// somebody wrote in that very moment. user.ErrNotFound says that there was nothing at all.
+func (r *Remover) Remove(ctx context.Context, userID string) (done Removal, err error) {
+	done.Documents = map[string]int{}
+	p, err := r.Begin(ctx, userID)
+	there := err == nil
+	if err != nil && !errors.Is(err, user.ErrNotFound) {
+		return done, err
+	}
+	if err := user.CheckID(userID); err != nil {
+		return done, err
+	}
+	if err := r.delete(ctx, store.SnapshotPath(userID), "alpacaAccounts", &done); err != nil { // without it nothing is signaled
+		return done, err
+	}
+	if err := r.sweep(ctx, userID, &done); err != nil {
+		return done, err
+	}
+	if there {
+		if err := r.legacy(ctx, p, &done); err != nil {
+			return done, err
+		}
+		if err := r.delete(ctx, store.UserPath(userID), "", &done); err != nil {
+			return done, err
+		}
+		if err := r.sweep(ctx, userID, &done); err != nil {
+			return done, err
+		}
+	}
+	if !there && done.Total() == 0 && done.Vaults == 0 {
+		return done, fmt.Errorf("user %s: %w", userID, user.ErrNotFound)
+	}
+	return done, r.Roster.Refresh(ctx, userID, roster.OfUser)
+}
+
+// sweep deletes keys and documents until there are none.
+func (r *Remover) sweep(ctx context.Context, userID string, done *Removal) error {
+	for range passes {
+		before := done.Total() + done.Vaults
+		for _, k := range r.Custody.Keepers {
+			n, err := k.Newest(ctx, userID)
+			if err == nil && n > 0 {
+				done.Vaults++
+				err = k.Remove(ctx, userID, "")
+			}
+			if err != nil {
+				return fmt.Errorf("keys of user %s: %w", userID, err)
+			}
+		}
+		if err := r.delete(ctx, envelope.Path(userID), envelope.Envelopes, done); err != nil { // if no vault of envelopes is at hand
+			return err
+		}
+		if err := r.below(ctx, userID, done); err != nil {
+			return err
+		}
+		if done.Total()+done.Vaults == before {
+			return nil
+		}
+	}
+	return fmt.Errorf("documents or keys of user %s came back %d times: somebody goes on writing them. Stop that, and try again", userID, passes)
+}
+
+// below deletes what is below the user's document, in collections that the platform does not know too.
+func (r *Remover) below(ctx context.Context, userID string, done *Removal) error {
+	var mu sync.Mutex
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	walked := document.Walk(ctx, r.DB, store.UserPath(userID), func(path string) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		g.Go(func() error {
+			mine := Removal{Documents: map[string]int{}}
+			err := r.delete(ctx, path, collectionOf(path), &mine)
+			mu.Lock()
+			defer mu.Unlock()
+			for name, n := range mine.Documents {
+				done.Documents[name] += n
+			}
+			return err
+		})
+		return nil
+	})
+	return errors.Join(walked, g.Wait())
+}
+
+// collectionOf is the collection of a document below users/{uid}, without ids.
+func collectionOf(path string) string {
+	parts := strings.Split(path, "/")[2:]
+	for i := 1; i < len(parts); i += 2 {
+		parts[i] = "{id}"
+	}
+	return strings.Join(parts[:len(parts)-1], "/")
+}
+
+// delete counts a document that was there.
+func (r *Remover) delete(ctx context.Context, path, collection string, done *Removal) error {
+	switch _, err := r.DB.Get(ctx, path); {
+	case errors.Is(err, document.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := r.DB.Delete(ctx, path, time.Time{}); err != nil {
+		return err
+	}
+	done.Documents[collection]++
+	return nil
+}
+
+// legacy deletes the predecessor's documents that are this user's.
+func (r *Remover) legacy(ctx context.Context, p user.Profile, done *Removal) error {
+	theirs, shared, err := r.legacyOf(ctx, p)
+	if done.Shared = shared; err != nil {
+		return err
+	}
+	for _, d := range theirs {
+		if err := r.DB.Delete(ctx, d.Path, d.UpdateTime); err != nil && !errors.Is(err, document.ErrNotFound) {
+			return err // somebody wrote it meanwhile: the next call looks again
+		}
+		done.Legacy = append(done.Legacy, d.Path)
+	}
+	return nil
+}
+
+// legacyOf are the predecessor's documents that are this user's: they say so, or they are of a tenant that nobody else has.
+// shared are those of the tenant that are somebody else's too.
+func (r *Remover) legacyOf(ctx context.Context, p user.Profile) (theirs []document.Document, shared []string, err error) {
+	for _, path := range []string{legacySnapshot, legacyTenant(p.TenantID)} {
+		ofTenant := path != legacySnapshot
+		if ofTenant && (p.TenantID == "" || user.CheckTenant(p.TenantID) != nil) {
+			continue
+		}
+		d, err := r.DB.Get(ctx, path)
+		if errors.Is(err, document.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		owner, said := d.Fields["user_id"].(string)
+		mine := owner == p.ID
+		if ofTenant && !said {
+			others, err := r.DB.Query(ctx, document.Query{Collection: store.Users, Where: map[string]any{"tenant_id": p.TenantID}, Select: []string{"tenant_id"}, Limit: 2})
+			if err != nil {
+				return nil, nil, err
+			}
+			mine = !slices.ContainsFunc(others, func(d document.Document) bool { return d.ID() != p.ID })
+		}
+		switch {
+		case mine:
+			theirs = append(theirs, d)
+		case ofTenant:
+			shared = append(shared, path)
+		}
+	}
+	return theirs, shared, nil
+}

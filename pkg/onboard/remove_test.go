@@ -1,0 +1,319 @@
+package onboard_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/agenttrader/agenttrader/pkg/document"
+	"github.com/agenttrader/agenttrader/pkg/envelope"
+	"github.com/agenttrader/agenttrader/pkg/health"
+	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/onboard"
+	"github.com/agenttrader/agenttrader/pkg/porttest"
+	"github.com/agenttrader/agenttrader/pkg/roster"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/user"
+)
+
+// grown is a user with something everywhere, in collections of ours and of others', beside a neighbour of a like name.
+func (w *world) grown(id string) (documents map[string]int) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	for _, uid := range []string{id, id + "2"} {
+		must(w.t, w.store.Add(ctx, user.Profile{User: user.User{ID: uid, TenantID: "t-" + uid}, Email: uid + "@example.com"}))
+		if _, err := w.keys.Set(ctx, uid, w.good(w.paper, uid), onboard.Change{}); err != nil {
+			w.t.Fatal(err)
+		}
+		for _, k := range w.custody.Keepers {
+			if n, err := k.Newest(ctx, uid); err != nil || n == 0 { // moved half-way
+				must(w.t, errors.Join(err, k.Put(ctx, uid, creds(w.t, uid+"old"), "1")))
+			}
+		}
+		if _, err := w.store.PutSnapshot(ctx, porttest.Snapshot(uid, 1, time.Now().UTC())); err != nil {
+			w.t.Fatal(err)
+		}
+		for _, path := range []string{
+			"strategies/half", "tradingSignals/s1", "tradingSignals/s2", "decisions/d1", "riskState/current", "riskState/model", "riskControls/current", "syncHealth/alpaca",
+			"notes/1", "notes/1/pages/a", "notes/gone/pages/b", "notes/gone/pages/b/lines/c",
+		} {
+			must(w.t, w.db.Set(ctx, store.UserPath(uid)+"/"+path, document.Fields{"text": uid, "nan": math.NaN(), "list": []any{map[string]any{"at": time.Unix(0, 0).UTC()}, []byte{1}}}))
+		}
+		must(w.t, w.db.Set(ctx, "tenants/t-"+uid+"/accounts/primary", document.Fields{"user_id": uid, "equity": 1.0}))
+		must(w.t, w.store.Refresh(ctx, uid, roster.OfUser))
+	}
+	must(w.t, w.db.Set(ctx, "alpacaAccounts/snapshot", document.Fields{"user_id": id, "equity": 1.0}))
+	documents = map[string]int{
+		"": 1, "alpacaAccounts": 1, "strategies": 1, "tradingSignals": 2, "decisions": 1, "riskState": 2, "riskControls": 1, "syncHealth": 1,
+		"notes": 1, "notes/{id}/pages": 2, "notes/{id}/pages/{id}/lines": 1,
+	}
+	return documents
+}
+
+// dump is all there is in the database, and in Secret Manager.
+func (w *world) dump() map[string]string {
+	all := map[string]string{}
+	must(w.t, w.db.All(func(path string, body []byte) { all[path] = string(body) }))
+	return all
+}
+
+// gone checks that nothing is left of one user, and that everything is left of the other.
+func (w *world) gone(id string, before map[string]string) {
+	w.t.Helper()
+	now := w.dump()
+	for path, body := range before {
+		mine := false
+		for _, segment := range strings.Split(path, "/") {
+			mine = mine || segment == id || segment == "t-"+id
+		}
+		switch mine = mine || path == "alpacaAccounts/snapshot"; {
+		case !mine && now[path] != body:
+			w.t.Errorf("%s was changed or deleted", path)
+		case mine && now[path] != "" && path != "rosterChanges/"+id:
+			w.t.Errorf("%s is still there", path)
+		}
+	}
+	for path := range now {
+		if before[path] == "" && !strings.HasPrefix(path, "rosterChanges/") {
+			w.t.Errorf("%s is new", path)
+		}
+	}
+	if n := w.number(id); n != 0 {
+		w.t.Errorf("the keys of %s are there, version %d", id, n)
+	}
+	changes, err := w.store.Changes(w.t.Context(), roster.OfUser, "", 100)
+	if err != nil || len(changes) != 2 || changes[0].UserID != id || changes[0].Entry != nil || changes[1].Entry == nil {
+		w.t.Errorf("notes for the roster: %+v, %v; want that %s is not in it, and %s2 is", changes, err, id, id)
+	}
+	if n := w.number(id + "2"); n == 0 {
+		w.t.Error("the neighbour's keys are gone")
+	}
+}
+
+func TestRemove(t *testing.T) {
+	for _, custody := range custodies() {
+		t.Run(custody, func(t *testing.T) {
+			w, ctx := newWorld(t, custody), t.Context()
+			want := w.grown("alice")
+			before := w.dump()
+			done, err := w.remover.Remove(ctx, "alice")
+			if err != nil || done.Vaults != len(w.custody.Keepers) || len(done.Shared) > 0 {
+				t.Errorf("%+v, %v", done, err)
+			}
+			if d := cmp.Diff(want, done.Documents); d != "" {
+				t.Errorf("documents (-want +got):\n%s", d)
+			}
+			if d := cmp.Diff([]string{"alpacaAccounts/snapshot", "tenants/t-alice/accounts/primary"}, done.Legacy); d != "" {
+				t.Errorf("legacy documents (-want +got):\n%s", d)
+			}
+			w.gone("alice", before)
+			if _, err := w.remover.Remove(ctx, "alice"); !errors.Is(err, user.ErrNotFound) {
+				t.Errorf("removed again: %v, want ErrNotFound", err)
+			}
+			// The syncer and the others who were at work come too late.
+			if _, err := w.store.PutSnapshot(ctx, porttest.Snapshot("alice", 1, time.Now().UTC())); !errors.Is(err, user.ErrGone) {
+				t.Errorf("a snapshot after the removal: %v, want ErrGone", err)
+			}
+			if _, _, err := w.store.Update(ctx, "alice", func(h health.Health) health.Health { h.Failures++; return h }); !errors.Is(err, user.ErrGone) {
+				t.Errorf("a health record after the removal: %v, want ErrGone", err)
+			}
+			if err := w.store.RaiseKeyVersion(ctx, "alice", "9"); !errors.Is(err, user.ErrGone) {
+				t.Errorf("a key version after the removal: %v, want ErrGone", err)
+			}
+			w.gone("alice", before)
+		})
+	}
+}
+
+// Killed anywhere, the user is not synced any more; the same call ends it. Meanwhile nobody brings the user back.
+func TestKilledRemoval(t *testing.T) {
+	for _, custody := range []string{envelopes, toward} {
+		t.Run(custody, func(t *testing.T) {
+			for n := 3; ; n += 5 { // there are hundreds of places
+				w := newWorld(t, custody)
+				w.grown("alice")
+				before := w.dump()
+				ctx, hit := w.killed(t.Context(), n)
+				_, err := w.remover.Remove(ctx, "alice")
+				if !hit() {
+					must(t, err)
+					if n < 100 {
+						t.Errorf("only %d places to be killed at", n)
+					}
+					return
+				}
+				p, err := w.store.Profile(t.Context(), "alice")
+				if began := err == nil && p.Status == user.Disabled; began {
+					if _, err := w.keys.Set(t.Context(), "alice", w.good(w.paper, "again"), onboard.Change{}); !errors.Is(err, user.ErrRemoving) {
+						t.Errorf("killed at %d: keys for one who is being removed: %v", n, err)
+					}
+					if _, _, err := onboard.Resume(t.Context(), w.store, "alice"); !errors.Is(err, user.ErrRemoving) {
+						t.Errorf("killed at %d: resumed: %v", n, err)
+					}
+				}
+				if _, err := w.remover.Remove(t.Context(), "alice"); err != nil && !errors.Is(err, user.ErrNotFound) {
+					t.Errorf("killed at %d, called again: %v", n, err)
+				}
+				w.gone("alice", before)
+			}
+		})
+	}
+}
+
+// Keys that are stored while their user is removed do not stay.
+func TestRemovalMeetsKeys(t *testing.T) {
+	for _, custody := range custodies() {
+		for n := 1; n < 40; n++ {
+			w := newWorld(t, custody)
+			w.add("u")
+			next := w.good(w.paper, "next")
+			count := 0
+			w.steps(func(context.Context) error { // between any two steps of the one the other one happens
+				w.mu.Lock()
+				count++
+				now := count == n
+				w.mu.Unlock()
+				if now {
+					w.steps(func(context.Context) error { return nil })
+					if _, err := w.remover.Remove(t.Context(), "u"); err != nil {
+						t.Errorf("removal at %d: %v", n, err)
+					}
+				}
+				return nil
+			})
+			_, err := w.keys.Set(t.Context(), "u", next, onboard.Change{})
+			w.steps(func(context.Context) error { return nil })
+			if _, gone := w.store.Profile(t.Context(), "u"); !errors.Is(gone, user.ErrNotFound) {
+				break // it ended before
+			}
+			if w.number("u") != 0 {
+				t.Errorf("%s: removed at step %d of setting keys (%v): version %d is there", custody, n, err, w.number("u"))
+			}
+		}
+	}
+}
+
+// A document of the predecessor's goes only if it is this user's and nobody else's.
+func TestRemoveLegacy(t *testing.T) {
+	for name, c := range map[string]struct {
+		tenant string // of alice
+		fields document.Fields
+		other  string // tenant of bob
+		goes   bool
+		shared bool
+	}{
+		"says so":                  {"acme", document.Fields{"user_id": "alice"}, "acme", true, false},
+		"another's word":           {"acme", document.Fields{"user_id": "bob"}, "", false, true},
+		"alone in the tenant":      {"acme", document.Fields{"tenant_id": "acme"}, "", true, false},
+		"not alone in the tenant":  {"acme", document.Fields{"tenant_id": "acme"}, "acme", false, true},
+		"no tenant":                {"", document.Fields{"tenant_id": "acme"}, "", false, false},
+		"a tenant that is no path": {"a/b", document.Fields{"tenant_id": "acme"}, "", false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, ctx := newWorld(t, secrets), t.Context()
+			must(t, w.db.Set(ctx, store.UserPath("alice"), document.Fields{"tenant_id": c.tenant}))
+			must(t, w.db.Set(ctx, store.UserPath("bob"), document.Fields{"tenant_id": c.other}))
+			must(t, w.db.Set(ctx, "tenants/acme/accounts/primary", c.fields))
+			must(t, w.db.Set(ctx, "alpacaAccounts/snapshot", document.Fields{"tenant_id": "acme"}))
+			done, err := w.remover.Remove(ctx, "alice")
+			must(t, err)
+			if (len(done.Legacy) == 1) != c.goes || (len(done.Shared) == 1) != c.shared {
+				t.Errorf("%+v", done)
+			}
+			if _, err := w.db.Get(ctx, "tenants/acme/accounts/primary"); (err == nil) == c.goes {
+				t.Errorf("the tenant's document: %v", err)
+			}
+			if _, err := w.db.Get(ctx, "alpacaAccounts/snapshot"); err != nil {
+				t.Errorf("a snapshot that is nobody's: %v", err)
+			}
+		})
+	}
+}
+
+// The export has all that the removal deletes, but for the keys.
+func TestExport(t *testing.T) {
+	w, ctx := newWorld(t, envelopes), t.Context()
+	w.grown("alice")
+	if _, err := w.remover.Begin(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	n, err := w.remover.Export(ctx, "alice", &out)
+	must(t, err)
+	lines := bufio.NewScanner(bytes.NewReader(out.Bytes()))
+	lines.Scan()
+	var h onboard.Header
+	must(t, json.Unmarshal(lines.Bytes(), &h))
+	if h.ExportOf != "alice" || !h.RemovedAt.Equal(w.profile("alice").RemovedAt) {
+		t.Errorf("first line %+v", h)
+	}
+	exported := map[string]bool{}
+	for lines.Scan() {
+		var e onboard.Exported
+		must(t, json.Unmarshal(lines.Bytes(), &e))
+		exported[e.Path] = true
+	}
+	deleted := map[string]bool{}
+	w.db.Watch(func(x mem.Written) { deleted[x.Path] = x.New == nil })
+	if _, err := w.remover.Remove(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	delete(deleted, envelope.Path("alice"))
+	delete(deleted, "rosterChanges/alice")
+	if d := cmp.Diff(deleted, exported); d != "" || n != len(exported) {
+		t.Errorf("%d documents, deleted and exported differ:\n%s", n, d)
+	}
+	for _, hidden := range []string{"canary", "CANARY", "ciphertext", "keyEnvelopes"} {
+		if strings.Contains(out.String(), hidden) {
+			t.Errorf("the export says %q", hidden)
+		}
+	}
+	if !strings.Contains(out.String(), `"nan":"NaN"`) || !strings.Contains(out.String(), "1970-01-01T00:00:00Z") {
+		t.Error("the export lacks figures or times")
+	}
+}
+
+func TestStatus(t *testing.T) {
+	w, ctx := newWorld(t, secrets), t.Context()
+	verbs := map[string]func(context.Context, user.Registry, string) (user.Profile, user.Profile, error){"pause": onboard.Pause, "resume": onboard.Resume, "disable": onboard.Disable}
+	for _, c := range []struct {
+		was  any
+		verb string
+		want any // nil: refused
+	}{
+		{"active", "pause", "paused"}, {"paused", "pause", "paused"}, {"pending", "pause", nil}, {"disabled", "pause", nil}, {nil, "pause", "paused"},
+		{"paused", "resume", "active"}, {"disabled", "resume", "active"}, {"active", "resume", "active"}, {"pending", "resume", nil}, {"odd", "resume", "active"}, {int64(7), "resume", "active"},
+		{"active", "disable", "disabled"}, {"pending", "disable", "disabled"}, {"odd", "disable", "disabled"},
+	} {
+		f := document.Fields{"email": "x@example.com", "extra": int64(1)}
+		if c.was != nil {
+			f["status"] = c.was
+		}
+		must(t, w.db.Set(ctx, store.UserPath("u"), f))
+		_, after, err := verbs[c.verb](ctx, w.store, "u")
+		d, getErr := w.db.Get(ctx, store.UserPath("u"))
+		must(t, getErr)
+		want := c.want
+		if want == nil {
+			want = c.was
+		}
+		if (err == nil) != (c.want != nil) || d.Fields["status"] != want || d.Fields["extra"] != int64(1) {
+			t.Errorf("%s of %v: %v, %v", c.verb, c.was, d.Fields, err)
+		}
+		if err == nil && string(after.Status) != fmt.Sprint(c.want) {
+			t.Errorf("%s of %v: told %s", c.verb, c.was, after.Status)
+		}
+		if err != nil && !strings.Contains(err.Error(), "user u") {
+			t.Errorf("%s of %v: %v does not say of whom", c.verb, c.was, err)
+		}
+	}
+}
