@@ -33,7 +33,7 @@ func (e *Engine) question(i strategy.Intent) *question {
 	if q.stake == nil || !q.valid() {
 		return q
 	}
-	if closable := q.stake.closable(i.Action); closable.IsPositive() {
+	if closable := q.stake.closable(i.Action, q.amount); closable.IsPositive() {
 		q.opens = q.amount.Sub(closable)
 		if q.closes = !q.opens.IsPositive(); q.closes {
 			q.opens = decimal.Decimal{}
@@ -343,7 +343,7 @@ func (q *question) counted(f Figure, code string) {
 func (q *question) exposure() {
 	after, busy, unpriced := q.amount, false, false
 	if s := q.stake; s != nil {
-		if busy, unpriced = s.busy(), s.unpriced; q.Action == signal.Sell {
+		if busy, unpriced = s.busy(), s.unpriced != 0 || s.blind; q.Action == signal.Sell {
 			after = s.held.Sub(s.selling).Sub(after).Abs()
 		} else {
 			after = s.held.Add(s.buying).Add(after).Abs()

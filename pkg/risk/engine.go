@@ -77,7 +77,8 @@ type stake struct {
 	held            decimal.Decimal // USD, negative if short
 	buying, selling decimal.Decimal // USD of open orders and of reservations that are none yet
 	pending         bool            // either is not 0
-	unpriced        bool            // what is held is not known
+	unpriced        int             // the sign of what is held, if it has no price; 0: what is held is known
+	blind           bool            // what an open order comes to is not known
 }
 
 // New prepares a run's checks.
@@ -146,17 +147,18 @@ func (e *Engine) weigh() {
 		s := e.stake(p.Symbol)
 		value, ok := worth(p, e.prices)
 		if !ok {
-			s.unpriced, e.unknown = true, p.Symbol
+			s.unpriced, e.unknown = p.Qty.Sign(), p.Symbol
 			continue
 		}
 		s.held = s.held.Add(cents(value))
 	}
 	for _, o := range e.in.Snapshot.OpenOrders {
 		n, ok := e.size(o)
+		s := e.stake(o.Symbol)
 		if !ok {
-			e.unknown = o.Symbol
+			s.blind, e.unknown = true, o.Symbol
 		}
-		e.stake(o.Symbol).add(signal.Action(strings.ToLower(o.Side)), cents(n))
+		s.add(signal.Action(strings.ToLower(o.Side)), cents(n))
 	}
 	for _, r := range e.in.State.Coming(e.in.Snapshot) {
 		e.stake(r.Symbol).add(r.Action, cents(r.Notional))
@@ -221,11 +223,18 @@ func (s *stake) opening() (sum decimal.Decimal) {
 
 // busy: something is held, or about to be.
 func (s *stake) busy() bool {
-	return !s.held.IsZero() || s.unpriced || !s.opening().IsZero()
+	return !s.held.IsZero() || s.unpriced != 0 || s.blind || !s.opening().IsZero()
 }
 
-// closable is the part of a notional that lowers exposure: what others close already is not there to be closed again.
-func (s *stake) closable(a signal.Action) decimal.Decimal {
+// closable is the part of an amount that lowers exposure: what others close already is not there to be closed again. Of what
+// has no price all may be closed, by one alone: the broker sells no more than is held.
+func (s *stake) closable(a signal.Action, amount decimal.Decimal) decimal.Decimal {
+	switch {
+	case s.unpriced > 0 && a == signal.Sell && s.selling.IsZero() && !s.blind:
+		return amount
+	case s.unpriced < 0 && a == signal.Buy && s.buying.IsZero() && !s.blind:
+		return amount
+	}
 	if a == signal.Buy {
 		return s.held.Add(s.buying).Neg()
 	}
@@ -251,10 +260,14 @@ func (e *Engine) price(symbol string) (decimal.Decimal, bool) {
 	return priced(e.in.Snapshot.Positions, symbol)
 }
 
-// size is an open order in USD, what is filled of it left out where shares are known.
+// size is an open order in USD, without what is filled of it as far as that is known.
 func (e *Engine) size(o account.Order) (decimal.Decimal, bool) {
 	if o.Notional.Valid {
-		return o.Notional.Decimal.Abs(), true
+		left := o.Notional.Decimal.Abs()
+		if price, ok := e.price(o.Symbol); ok && o.FilledQty.Decimal.IsPositive() {
+			left = decimal.Max(left.Sub(o.FilledQty.Decimal.Mul(price)), decimal.Decimal{})
+		}
+		return left, true
 	}
 	price, ok := o.LimitPrice.Decimal, o.LimitPrice.Valid
 	if !ok {

@@ -60,7 +60,7 @@ func (s *State) Settle(signalID string, w Word) (changed bool) {
 		return false
 	case !executed:
 		s.uncount(*r, w.Status != signal.Rejected)
-	case !first: // rejected before
+	case !first && !r.CreatedAt.Before(s.Day.Start): // rejected before, and taken back
 		s.count(r.StrategyID, r.Notional, 0)
 	}
 	if executed {

@@ -14,12 +14,12 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
-// Bounds of a State: about 100 KB at the worst, of the document's 1 MiB.
+// Bounds of a State: about 300 KB at the worst, of the document's 1 MiB.
 const (
 	maxReservations = 200
 	maxStrategies   = 100 // the ones that ran last
 	maxTraded       = 500 // the symbols that were traded last
-	maxCauses       = 8   // of one strategy and tick
+	maxCauses       = 8   // of one strategy and tick, and as many edits and demands
 )
 
 // State is what the signaler remembers of one user. The zero State is a new user's. Its methods change it in place.
@@ -44,6 +44,7 @@ type Day struct {
 type Progress struct {
 	Tick     tick.Tick      // of its last cause
 	Causes   []string       // of that tick
+	Asides   []string       // edits and demands, the last ones
 	State    strategy.State // what it keeps in mind
 	Notional decimal.Decimal
 	Orders   int64 // of the day, as Notional
@@ -70,21 +71,33 @@ func (s *State) clone() State {
 // Seen says whether a strategy ran for this cause already, and whether it has gone on to a later one.
 func (s *State) Seen(b signal.Batch) (done, outdated bool) {
 	p := s.Strategies[b.StrategyID]
+	if b.Aside {
+		return slices.Contains(p.Asides, b.Cause), false
+	}
 	return p.Tick == b.CauseTick && slices.Contains(p.Causes, b.Cause), p.Tick > b.CauseTick
 }
 
 // Ran notes that a strategy ran; keep is what it keeps in mind, nil: as it was.
 func (s *State) Ran(b signal.Batch, keep strategy.State) {
 	p := s.Strategies[b.StrategyID]
-	if p.Tick != b.CauseTick {
-		p.Tick, p.Causes = b.CauseTick, nil
+	switch {
+	case b.Aside:
+		p.Asides = last(p.Asides, b.Cause)
+	case p.Tick != b.CauseTick:
+		p.Tick, p.Causes = b.CauseTick, []string{b.Cause}
+	default:
+		p.Causes = last(p.Causes, b.Cause)
 	}
-	p.Causes = append(slices.Clip(p.Causes), b.Cause)
-	p.Causes = p.Causes[max(0, len(p.Causes)-maxCauses):]
 	if keep != nil {
 		p.State = keep
 	}
 	s.progress(b.StrategyID, p)
+}
+
+// last is the causes with one more, as many as are kept.
+func last(causes []string, cause string) []string {
+	causes = append(slices.Clip(causes), cause)
+	return causes[max(0, len(causes)-maxCauses):]
 }
 
 func (s *State) progress(id string, p Progress) {

@@ -59,6 +59,9 @@ func (s *State) Fields() map[string]any {
 		if len(p.Causes) > 0 {
 			m["causes"] = anyOf(p.Causes)
 		}
+		if len(p.Asides) > 0 {
+			m["asides"] = anyOf(p.Asides)
+		}
 		if len(p.State) > 0 {
 			kept := make(map[string]any, len(p.State))
 			for k, v := range p.State {
@@ -142,6 +145,10 @@ func ParseState(f map[string]any) (*State, error) {
 		for _, c := range get[[]any](r, m, "causes") {
 			text, _ := c.(string)
 			p.Causes = append(p.Causes, text)
+		}
+		for _, c := range get[[]any](r, m, "asides") {
+			text, _ := c.(string)
+			p.Asides = append(p.Asides, text)
 		}
 		if kept := get[map[string]any](r, m, "state"); kept != nil {
 			p.State = strategy.State{}

@@ -362,6 +362,8 @@ func TestStateRoundTrip(t *testing.T) {
 	s.Breaches = []risk.Breach{{Code: risk.DrawdownExceeded, At: noon, Value: dec("5"), Bound: dec("4.5")}, {Strategy: "st", Code: risk.DailyLossExceeded, At: noon}}
 	b := signal.Batch{StrategyID: "st", Cause: "c1", CauseTick: 7}
 	s.Ran(b, strategy.State{"in": "SPY"})
+	aside := signal.Batch{StrategyID: "st", Cause: "demand:d", CauseTick: 99, Aside: true} // by a clock that is ahead
+	s.Ran(aside, nil)
 	body, err := document.Encode("projects/p/databases/(default)", document.Document{Path: "users/u/riskState/current", Fields: s.Fields()})
 	if err != nil {
 		t.Fatal(err)
@@ -379,6 +381,15 @@ func TestStateRoundTrip(t *testing.T) {
 	}
 	if done, outdated := got.Seen(b); !done || outdated {
 		t.Errorf("Seen = %t, %t", done, outdated)
+	}
+	if done, outdated := got.Seen(aside); !done || outdated {
+		t.Errorf("Seen of a demand = %t, %t", done, outdated)
+	}
+	if done, outdated := got.Seen(signal.Batch{StrategyID: "st", Cause: "edit:e", CauseTick: 6, Aside: true}); done || outdated {
+		t.Errorf("Seen of another, earlier by its clock = %t, %t", done, outdated)
+	}
+	if done, outdated := got.Seen(signal.Batch{StrategyID: "st", Cause: "schedule:s", CauseTick: 8}); done || outdated {
+		t.Errorf("Seen of a slot before the demand = %t, %t", done, outdated)
 	}
 	if _, outdated := got.Seen(signal.Batch{StrategyID: "st", Cause: "c0", CauseTick: 6}); !outdated {
 		t.Error("an earlier cause is not outdated")

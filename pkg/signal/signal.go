@@ -103,6 +103,7 @@ type Batch struct {
 	Cause      string    // what made the strategy run; it runs once for it
 	CauseTick  tick.Tick // orders the causes: an older one never replaces what a newer one said
 	Now        time.Time // UTC
+	Aside      bool      // the cause has no place in that order, and takes none: an edit, a demand
 	Once       bool      // the cause has no time of its own: whether it was placed, however long ago, is asked of its record
 }
 

@@ -24,9 +24,8 @@ func (s *Store) Place(ctx context.Context, b signal.Batch, decide func(risk.View
 			return err
 		}
 		plan := decide(*view)
-		done, err := doneIn(ctx, tx, b.UserID, plan.Signals)
-		if err != nil || done || !plan.Write {
-			return err
+		if !plan.Write {
+			return nil
 		}
 		if err := writePlan(tx, b.UserID, plan, view.State); err != nil {
 			return err
@@ -34,6 +33,9 @@ func (s *Store) Place(ctx context.Context, b signal.Batch, decide func(risk.View
 		placed = plan.Signals
 		return nil
 	})
+	if errors.Is(err, document.ErrExists) {
+		return nil, nil // the run was placed before: its signals are written together, or none
+	}
 	if err != nil {
 		return nil, fmt.Errorf("signals of user %s, strategy %s: %w", b.UserID, b.StrategyID, err)
 	}
@@ -118,16 +120,6 @@ func wordsIn(ctx context.Context, tx document.Tx, b signal.Batch, state *risk.St
 func word(d document.Document) (risk.Word, bool) {
 	status, ok := signal.ParseStatus(d.Fields["status"])
 	return risk.Word{Status: status, At: d.UpdateTime}, ok && status != signal.Pending
-}
-
-// doneIn says whether a run's signals are there already: they are written together, so one stands for all.
-func doneIn(ctx context.Context, tx document.Tx, uid string, signals []signal.Signal) (bool, error) {
-	for _, sig := range signals {
-		if done, err := there(ctx, tx, SignalPath(uid, sig.ID)); err != nil || done {
-			return done, err
-		}
-	}
-	return false, nil
 }
 
 func there(ctx context.Context, tx document.Tx, path string) (bool, error) {

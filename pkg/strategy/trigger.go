@@ -47,6 +47,10 @@ func (c Cause) Trigger() Trigger {
 	return Trigger(kind)
 }
 
+// Aside says that the cause is a person's, at any time: it neither overtakes a slot, a bar or a change of the account, whose
+// event may come late, nor is overtaken by one.
+func (c Cause) Aside() bool { return c.Trigger() == ByEdit || c.Trigger() == ByDemand }
+
 func causeOf(by Trigger, what string, at tick.Tick) Cause {
 	return Cause{Text: string(by) + ":" + what, Tick: at}
 }

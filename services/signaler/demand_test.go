@@ -158,3 +158,20 @@ func (w *world) signal(t *testing.T, m signaler.Made) document.Fields {
 	must(t, err)
 	return d.Fields
 }
+
+// Somebody asks by a clock that is a day ahead: what the account's own changes cause runs all the same.
+func TestDemandOvertakesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.write(t, 1, true, "1000", nil)
+	was := w.now
+	w.now = w.now.Add(24 * time.Hour)
+	if made, err := w.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "SPY"}); err != nil || len(made) != 1 {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	w.now = was
+	w.write(t, 2, true, "1000", nil)
+	w.deliver(t, 1)
+	if f := w.signals(t)["changed_seq:2"]; f["status"] != "pending" {
+		t.Errorf("after the demand: %v %v, want a signal", f["status"], f["denial_code"])
+	}
+}
