@@ -49,6 +49,8 @@ type Record struct {
 	Signals    []string  // ids
 	Outcome    []string  // of each signal, in short: "buy SPY 500.00", "flat SPY BUYING_POWER_EXCEEDED"
 	Body       []byte    // compressed; nil: it could not be kept, or was not asked for
+
+	Pack func() []byte // makes the Body of a Plan's record: it is called when the plan stands, since it costs as much as the planning
 }
 
 // Records gives what is kept of decisions.

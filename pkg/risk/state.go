@@ -58,6 +58,13 @@ type Breach struct {
 	Bound    decimal.Decimal // USD allowed
 }
 
+// Clone is a state that changes no more with s.
+func (s *State) Clone() *State {
+	c := *s
+	c.Reservations, c.Breaches, c.Traded, c.Strategies = slices.Clone(s.Reservations), slices.Clone(s.Breaches), maps.Clone(s.Traded), maps.Clone(s.Strategies)
+	return &c
+}
+
 // Seen says whether a strategy ran for this cause already, and whether it has gone on to a later one.
 func (s *State) Seen(b signal.Batch) (done, outdated bool) {
 	p := s.Strategies[b.StrategyID]
