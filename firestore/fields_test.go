@@ -213,7 +213,7 @@ func writeSignals(t *testing.T, s *store.Store, snap account.Snapshot, noon time
 			Mark:       mark,
 			Traded:     map[string]time.Time{"SPY": noon},
 			Breaches:   []risk.Breach{{Strategy: "s", Code: risk.DrawdownExceeded, At: noon, Value: one, Bound: one}},
-			Strategies: map[string]risk.Progress{"s": {Tick: 1, Causes: []string{"c"}, State: strategy.State{"a": "b"}, Notional: one, Orders: 1, Mark: mark}},
+			Strategies: map[string]risk.Progress{"s": {Tick: 1, Causes: []string{"c"}, Asides: []string{"e"}, State: strategy.State{"a": "b"}, Notional: one, Orders: 1, Mark: mark}},
 		}
 		return risk.Plan{
 			Write: true,

@@ -148,17 +148,20 @@ func (c *Case) Wants(snap account.Snapshot) bool {
 
 // Plan decides and judges in the placing transaction. It is pure. What comes to signals leaves a record.
 func (c *Case) Plan(v risk.View) risk.Plan {
-	state := v.State.Fields() // planning changes it
+	before := v.State
+	if c.Keep > 0 {
+		before = v.State.Clone() // planning changes it
+	}
 	run := c.Decide(v.Snapshot, v.State)
 	plan := run.Plan(v)
 	if c.Keep > 0 && len(plan.Signals) > 0 {
-		plan.Record = c.keep(v, state, run, plan)
+		plan.Record = c.keep(v, before, run, plan)
 	}
 	return plan
 }
 
-// keep makes the record. One whose body can't be made says at least what came of the run.
-func (c *Case) keep(v risk.View, state map[string]any, run risk.Run, plan risk.Plan) *risk.Record {
+// keep makes the record, and its body when it is written. One whose body can't be made says at least what came of the run.
+func (c *Case) keep(v risk.View, before *risk.State, run risk.Run, plan risk.Plan) *risk.Record {
 	r := &risk.Record{
 		ID: signal.RunID(c.Definition.UserID, c.Definition.ID, c.Cause.Text), StrategyID: c.Definition.ID, Cause: c.Cause.Text,
 		At: c.Now.UTC(), ExpireAt: c.Now.UTC().Add(c.Keep),
@@ -166,8 +169,12 @@ func (c *Case) keep(v risk.View, state map[string]any, run risk.Run, plan risk.P
 	for _, s := range plan.Signals {
 		r.Signals, r.Outcome = append(r.Signals, s.ID), append(r.Outcome, outcome(s))
 	}
-	if body, err := newRecord(c, v, state, run, plan).Encode(); err == nil {
-		r.Body = body
+	r.Pack = func() []byte {
+		body, err := newRecord(c, v, before.Fields(), run, plan).Encode()
+		if err != nil {
+			return nil
+		}
+		return body
 	}
 	return r
 }

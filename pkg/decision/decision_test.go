@@ -236,7 +236,7 @@ func TestReplay(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				c, v := anyCase(t, kind)
 				run := c.Decide(v.Snapshot, v.State)
-				plan := c.Plan(v)
+				plan := planned(c, v)
 				if (plan.Record != nil) != (len(plan.Signals) > 0) {
 					t.Fatalf("%d signals, and record %v", len(plan.Signals), plan.Record)
 				}
@@ -288,7 +288,7 @@ func TestTooLong(t *testing.T) {
 			c.Bars[fmt.Sprint("S", n)] = append(c.Bars[fmt.Sprint("S", n)], market.Bar{At: closing.Add(time.Duration(i) * time.Hour), Open: price(), High: price(), Low: price(), Close: price()})
 		}
 	}
-	plan := c.Plan(v)
+	plan := planned(c, v)
 	r, err := decision.Decode(plan.Record.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -304,6 +304,15 @@ func TestTooLong(t *testing.T) {
 			t.Errorf("%d bytes were taken", len(body))
 		}
 	}
+}
+
+// planned is a plan as it is written.
+func planned(c *decision.Case, v risk.View) risk.Plan {
+	plan := c.Plan(v)
+	if plan.Record != nil {
+		plan.Record.Body = plan.Record.Pack()
+	}
+	return plan
 }
 
 // example is a run that never changes.
@@ -330,7 +339,7 @@ func example(t *testing.T) (*decision.Case, risk.View) {
 func TestGolden(t *testing.T) {
 	const file = "testdata/v1.json"
 	c, v := example(t)
-	r, err := decision.Decode(c.Plan(v).Record.Body)
+	r, err := decision.Decode(planned(c, v).Record.Body)
 	if err != nil {
 		t.Fatal(err)
 	}

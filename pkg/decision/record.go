@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -152,12 +150,12 @@ type (
 	}
 	// Bar is a symbol's bars, column by column, which packs well.
 	Bar struct {
-		At     []int64           `json:"t"` // milliseconds since 1970
-		Open   []decimal.Decimal `json:"o"`
-		High   []decimal.Decimal `json:"h"`
-		Low    []decimal.Decimal `json:"l"`
-		Close  []decimal.Decimal `json:"c"`
-		Volume []decimal.Decimal `json:"v"`
+		At     []int64 `json:"t"` // milliseconds since 1970
+		Open   column  `json:"o"`
+		High   column  `json:"h"`
+		Low    column  `json:"l"`
+		Close  column  `json:"c"`
+		Volume column  `json:"v"`
 	}
 	// Answer is a strategy.Answer.
 	Answer struct {
@@ -218,19 +216,10 @@ type (
 		Intent Intent          `json:"intent"`
 		Denial *Denial         `json:"denial,omitempty"` // null: it became a signal
 		Opens  decimal.Decimal `json:"opens"`
-		Checks []Check         `json:"checks"`
+		Checks checks          `json:"checks"`
 	}
-	// Check is a risk.Check.
-	Check struct {
-		Limit    string              `json:"limit"`
-		Level    string              `json:"level,omitempty"`
-		Value    decimal.NullDecimal `json:"value,omitzero"`
-		Bound    decimal.NullDecimal `json:"bound,omitzero"`
-		Distance decimal.NullDecimal `json:"distance,omitzero"`
-		Code     string              `json:"code,omitempty"`
-		Waived   bool                `json:"waived,omitempty"`
-		Note     string              `json:"note,omitempty"`
-	}
+	// Check is a risk.Check: there are many, and they are not copied.
+	Check = risk.Check
 	// Signal is what a decision says in a signal.Signal.
 	Signal struct {
 		ID         string              `json:"id"`
@@ -265,10 +254,11 @@ func newRecord(c *Case, v risk.View, state map[string]any, run risk.Run, plan ri
 		r.Quotes[symbol] = Quote(q)
 	}
 	for symbol, bars := range c.Bars {
-		var b Bar
-		for _, x := range bars {
-			b.At, b.Open, b.High = append(b.At, x.At.UnixMilli()), append(b.Open, x.Open), append(b.High, x.High)
-			b.Low, b.Close, b.Volume = append(b.Low, x.Low), append(b.Close, x.Close), append(b.Volume, x.Volume)
+		n := len(bars)
+		all := make(column, 5*n)
+		b := Bar{At: make([]int64, n), Open: all[:n], High: all[n : 2*n], Low: all[2*n : 3*n], Close: all[3*n : 4*n], Volume: all[4*n:]}
+		for i, x := range bars {
+			b.At[i], b.Open[i], b.High[i], b.Low[i], b.Close[i], b.Volume[i] = x.At.UnixMilli(), x.Open, x.High, x.Low, x.Close, x.Volume
 		}
 		r.Bars[symbol] = b
 	}
@@ -295,7 +285,7 @@ func outcomeOf(run risk.Run, plan risk.Plan) Outcome {
 	o := Outcome{
 		Intents: each(run.Intents, func(i strategy.Intent) Intent { return Intent(i) }), Denial: (*Denial)(run.Denial),
 		Verdicts: each(plan.Judged, func(j risk.Judged) Verdict {
-			return Verdict{Intent(j.Intent), (*Denial)(j.Denial), j.Opens, each(j.Checks, func(c risk.Check) Check { return Check(c) })}
+			return Verdict{Intent(j.Intent), (*Denial)(j.Denial), j.Opens, checks(j.Checks)}
 		}),
 		Signals: SignalsOf(plan.Signals),
 	}
@@ -342,47 +332,6 @@ func each[A, B any](list []A, f func(A) B) []B {
 	}
 	return out
 }
-
-// Encode is the record's body, at most MaxBody bytes. Where it would be longer, bars are left out first, then all that the
-// account and the state hold: what was judged, and how, stays.
-func (r *Record) Encode() ([]byte, error) {
-	short := *r
-	for _, cut := range []func(){
-		func() {},
-		func() { short.Bars, short.Cut = nil, append(slices.Clone(short.Cut), "bars") },
-		func() {
-			short.Snapshot.Positions, short.Snapshot.Orders, short.State = nil, nil, nil
-			short.Cut = append(short.Cut, "positions", "open_orders", "risk_state")
-		},
-		func() {
-			short.Platform, short.User, short.Definition.Params, short.Definition.Limits, short.Quotes = Control{}, Control{}, nil, nil, nil
-			short.Cut = append(short.Cut, "platform", "user", "params", "limits", "quotes")
-		},
-	} {
-		cut()
-		text, err := json.Marshal(short)
-		if err != nil {
-			return nil, fmt.Errorf("decision: %w", err)
-		}
-		var b bytes.Buffer
-		z := writers.Get().(*gzip.Writer)
-		defer writers.Put(z)
-		z.Reset(&b)
-		if _, err := z.Write(text); err != nil {
-			return nil, fmt.Errorf("decision: %w", err)
-		}
-		if err := z.Close(); err != nil {
-			return nil, fmt.Errorf("decision: %w", err)
-		}
-		if b.Len() <= MaxBody {
-			return b.Bytes(), nil
-		}
-	}
-	return nil, fmt.Errorf("decision: more than %d bytes", MaxBody)
-}
-
-// writers: a new one is most of a megabyte.
-var writers = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 
 // Decode reads a body.
 func Decode(body []byte) (*Record, error) {

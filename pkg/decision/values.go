@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,15 +30,7 @@ func (v values) MarshalJSON() ([]byte, error) {
 	if v == nil {
 		return []byte("null"), nil
 	}
-	out := make(map[string]any, len(v))
-	for k, e := range v {
-		p, err := pack(e)
-		if err != nil {
-			return nil, err
-		}
-		out[k] = p
-	}
-	return json.Marshal(out)
+	return appendMap(make([]byte, 0, 256), v)
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -63,50 +56,77 @@ func (v *values) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-func pack(v any) (any, error) {
+func appendValue(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
+	case nil:
+		return append(b, "null"...), nil
+	case bool:
+		return strconv.AppendBool(b, v), nil
+	case string:
+		return appendText(b, v), nil
+	case int64:
+		return strconv.AppendInt(b, v, 10), nil
+	case int:
+		return strconv.AppendInt(b, int64(v), 10), nil
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return map[string]any{bangFloat: strconv.FormatFloat(v, 'g', -1, 64)}, nil
+			return appendBang(b, bangFloat, strconv.FormatFloat(v, 'g', -1, 64)), nil
 		}
-		s := strconv.FormatFloat(v, 'g', -1, 64)
-		if !strings.ContainsAny(s, ".e") {
-			s += ".0"
+		begin := len(b)
+		b = strconv.AppendFloat(b, v, 'g', -1, 64)
+		if !bytes.ContainsAny(b[begin:], ".e") {
+			b = append(b, ".0"...)
 		}
-		return json.RawMessage(s), nil
-	case int:
-		return int64(v), nil
+		return b, nil
 	case time.Time:
-		return map[string]any{bangTime: v.UTC().Format(time.RFC3339Nano)}, nil
+		return appendBang(b, bangTime, v.UTC().Format(time.RFC3339Nano)), nil
 	case []byte:
-		return map[string]any{bangBytes: base64.StdEncoding.EncodeToString(v)}, nil
+		return appendBang(b, bangBytes, base64.StdEncoding.EncodeToString(v)), nil
 	case []any:
-		out := make([]any, len(v))
+		b = append(b, '[')
 		for i, e := range v {
-			p, err := pack(e)
-			if err != nil {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			var err error
+			if b, err = appendValue(b, e); err != nil {
 				return nil, err
 			}
-			out[i] = p
 		}
-		return out, nil
+		return append(b, ']'), nil
 	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k, e := range v {
-			p, err := pack(e)
-			if err != nil {
-				return nil, err
-			}
-			out[k] = p
+		if _, _, ok := single(v); !ok {
+			return appendMap(b, v)
 		}
-		if _, _, ok := single(out); ok {
-			return map[string]any{bangMap: out}, nil
-		}
-		return out, nil
-	case nil, bool, int64, string:
-		return v, nil
+		b, err := appendMap(append(b, `{"`+bangMap+`":`...), v)
+		return append(b, '}'), err
 	}
 	return nil, fmt.Errorf("a document can't hold a %T", v)
+}
+
+func appendBang(b []byte, name, v string) []byte {
+	return append(appendText(append(append(append(b, `{"`...), name...), `":`...), v), '}')
+}
+
+// appendMap is a map in the order of its names.
+func appendMap(b []byte, m map[string]any) ([]byte, error) {
+	var few [16]string
+	names := few[:0]
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	b = append(b, '{')
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		var err error
+		if b, err = appendValue(append(appendText(b, name), ':'), m[name]); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, '}'), nil
 }
 
 // single is a map's only entry, if its name begins with "!".

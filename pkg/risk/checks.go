@@ -13,8 +13,11 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
-// checks is how many there are of one intent.
-const checks = 26
+// checks is how many there are of one intent, settledChecks how many of them do not depend on it.
+const (
+	checks        = 26
+	settledChecks = 11
+)
 
 // question is one intent, and what it would do.
 type question struct {

@@ -106,7 +106,7 @@ func New(in Input) (e *Engine) {
 	e.day = [2]counts{{cents(in.State.Day.Notional), in.State.Day.Orders}, {cents(own.Notional), own.Orders}}
 	e.weigh()
 	e.purse()
-	q := &question{Engine: e, closes: true} // so that what can be waived says so
+	q := &question{Engine: e, closes: true, out: make([]Check, 0, settledChecks)} // so that what can be waived says so
 	q.settled()
 	e.fixed = q.out
 	return e

@@ -49,6 +49,8 @@ type Record struct {
 	Signals    []string  // ids
 	Outcome    []string  // of each signal, in short: "buy SPY 500.00", "flat SPY BUYING_POWER_EXCEEDED"
 	Body       []byte    // compressed; nil: it could not be kept, or was not asked for
+
+	Pack func() []byte // makes the Body of a Plan's record: it is called when the plan stands, since it costs as much as the planning
 }
 
 // Records gives what is kept of decisions.
@@ -115,10 +117,10 @@ const ShadowMode = "SHADOW_MODE"
 // open signals of the same symbols are superseded, by denials too, and what they reserved is free again. A fault of ours, a panic
 // included, denies the run, and leaves the rest of the state as it was.
 func (r Run) Plan(v View) (p Plan) {
-	was := v.State.clone()
+	was := v.State.Clone()
 	defer func() {
 		if fault := recover(); fault != nil {
-			*v.State = was
+			*v.State = *was
 			v.State.Ran(r.Batch, nil)
 			d := &strategy.Denial{Code: EngineFault, Reason: fmt.Sprintf("fault=%.200q", fmt.Sprint(fault))}
 			p = Plan{Closed: v.Ended, Signals: []signal.Signal{r.deny(v, signal.AllSymbols, d)}, Write: true}

@@ -60,12 +60,11 @@ type Breach struct {
 	Bound    decimal.Decimal // USD allowed
 }
 
-// clone shares nothing with s that its methods change.
-func (s *State) clone() State {
+// Clone is a state that changes no more with s.
+func (s *State) Clone() *State {
 	c := *s
-	c.Reservations, c.Breaches = slices.Clone(s.Reservations), slices.Clone(s.Breaches)
-	c.Traded, c.Strategies = maps.Clone(s.Traded), maps.Clone(s.Strategies)
-	return c
+	c.Reservations, c.Breaches, c.Traded, c.Strategies = slices.Clone(s.Reservations), slices.Clone(s.Breaches), maps.Clone(s.Traded), maps.Clone(s.Strategies)
+	return &c
 }
 
 // Seen says whether a strategy ran for this cause already, and whether it has gone on to a later one.

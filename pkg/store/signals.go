@@ -146,7 +146,11 @@ func writePlan(tx document.Tx, uid string, plan risk.Plan, state *risk.State) er
 		}
 	}
 	if plan.Record != nil {
-		if err := tx.Set(DecisionPath(uid, plan.Record.ID), decisionFields(*plan.Record)); err != nil {
+		r := *plan.Record
+		if r.Pack != nil {
+			r.Body = r.Pack()
+		}
+		if err := tx.Set(DecisionPath(uid, r.ID), decisionFields(r)); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package signaler_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -57,6 +58,9 @@ func (h *held) Place(_ context.Context, b signal.Batch, decide func(risk.View) r
 	p := decide(risk.View{Snapshot: h.snap, State: state})
 	if len(p.Signals) != 1 || p.Signals[0].Status != signal.Pending {
 		return nil, fmt.Errorf("signals %v, want one that trades", p.Signals)
+	}
+	if p.Record != nil && p.Record.Pack() == nil {
+		return nil, errors.New("the record has no body")
 	}
 	return p.Signals, nil
 }
