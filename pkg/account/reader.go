@@ -148,14 +148,13 @@ func Afford(buyingPower, notional decimal.Decimal) error {
 
 // paths are those of an owner, in the order of the phase: at least one.
 func (r *Reader) paths(o Owner) (paths []string, err error) {
-	var own []string
+	var own, old []string
 	if o.UserID != "" {
 		if err := user.CheckID(o.UserID); err != nil {
 			return nil, fmt.Errorf("read a snapshot: %w", err)
 		}
 		own = []string{Path(o.UserID)}
 	}
-	var old []string
 	copies, err := r.Config.Copies(o.UserID, o.TenantID)
 	if err != nil {
 		return nil, fmt.Errorf("read a snapshot: %w", err)
@@ -169,7 +168,7 @@ func (r *Reader) paths(o Owner) (paths []string, err error) {
 	if r.Config.Phase == Both {
 		own, old = old, own
 	}
-	if paths = append(own, old...); len(paths) == 0 {
+	if paths = slices.Concat(own, old); len(paths) == 0 {
 		return nil, errors.New("read a snapshot: of no user, and LEGACY_PHASE is off: name the user, or go back to user-first (docs/migration.md)")
 	}
 	return paths, nil

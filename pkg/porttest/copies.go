@@ -49,7 +49,7 @@ func (w copyWorld) put(t *testing.T, s account.Snapshot, copies []account.Copy) 
 	s.Version = stored.Version
 	version, left, err := w.PutWithCopies(t.Context(), s, copies)
 	must(t, err)
-	if now, err := w.Snapshot(t.Context(), s.UserID); err != nil || now.Seq != s.Seq || !(version.IsZero() || version.Equal(now.Version)) {
+	if now, err := w.Snapshot(t.Context(), s.UserID); err != nil || now.Seq != s.Seq || (!version.IsZero() && !version.Equal(now.Version)) {
 		t.Errorf("stored is seq %d of %s, %v; want seq %d, and the version %s that was returned, if it was", now.Seq, now.Version, err, s.Seq, version)
 	}
 	return left
@@ -158,7 +158,9 @@ func copyOrder(t *testing.T, w copyWorld) {
 		theirs := at.Add(c.ahead)
 		for _, shape := range []string{"raw", "account"} {
 			must(t, w.db.Set(t.Context(), ofT[0].Path, Legacy(shape, theirs, 7.0)))
-			w.put(t, Snapshot("u", int64(seq+1), at), ofT)
+			if left := w.put(t, Snapshot("u", int64(seq+1), at), ofT); left != nil {
+				t.Errorf("%s, %s ahead: left %v", shape, c.ahead, left)
+			}
 			if got := w.observed(t, ofT[0].Path); got.Equal(theirs) != c.stays || got.Equal(at) == c.stays {
 				t.Errorf("%s, %s ahead: the copy is of %s; stays %t", shape, c.ahead, got, c.stays)
 			}
@@ -186,16 +188,18 @@ func copyOthers(t *testing.T, w copyWorld) {
 		if f := w.fields(t, tenant[0].Path); f["user_id"] != "a" {
 			t.Errorf("the document is %v's", f["user_id"])
 		}
-		w.put(t, Snapshot("a", seq+2, noon.Add(time.Minute)), tenant)
+		if left := w.put(t, Snapshot("a", seq+2, noon.Add(time.Minute)), tenant); left != nil {
+			t.Errorf("the first is told %v", left)
+		}
 	}
 	for name, end := range map[string]func(){
 		"another tenant": func() { w.user(t, "a", "t2") },
 		"removed":        func() { must(t, w.db.Delete(t.Context(), store.UserPath("a"), time.Time{})) },
 	} {
 		end()
-		w.put(t, Snapshot("b", 4, noon.Add(2*time.Minute)), tenant)
-		if f := w.fields(t, tenant[0].Path); f["user_id"] != "b" {
-			t.Errorf("%s: the document is still %v's", name, f["user_id"])
+		left := w.put(t, Snapshot("b", 4, noon.Add(2*time.Minute)), tenant)
+		if f := w.fields(t, tenant[0].Path); left != nil || f["user_id"] != "b" {
+			t.Errorf("%s: the document is still %v's, left %v", name, f["user_id"], left)
 		}
 		must(t, w.db.Set(t.Context(), tenant[0].Path, document.Fields{"user_id": "a", "syncedAt": noon}))
 	}
@@ -211,10 +215,14 @@ func copyOthers(t *testing.T, w copyWorld) {
 // copyOvertaken: a write that is decided on an overtaken snapshot changes no copy either.
 func copyOvertaken(t *testing.T, w copyWorld) {
 	w.user(t, "u", "t")
-	w.put(t, Snapshot("u", 1, noon), ofT)
+	if left := w.put(t, Snapshot("u", 1, noon), ofT); left != nil {
+		t.Errorf("left %v", left)
+	}
 	stored, err := w.Snapshot(t.Context(), "u")
 	must(t, err)
-	w.put(t, Snapshot("u", 2, noon.Add(time.Minute)), ofT)
+	if left := w.put(t, Snapshot("u", 2, noon.Add(time.Minute)), ofT); left != nil {
+		t.Errorf("left %v", left)
+	}
 	for _, version := range []time.Time{stored.Version, {}} {
 		late := Snapshot("u", 2, noon.Add(2*time.Minute))
 		late.Version = version
@@ -296,7 +304,9 @@ func copyAlone(t *testing.T, w copyWorld) {
 		t.Errorf("it is user %v's, tenant %v's", f["user_id"], f["tenant_id"])
 	}
 	w.user(t, "u", "t")
-	w.put(t, Snapshot("u", 1, noon.Add(2*time.Minute)), ofT)
+	if left := w.put(t, Snapshot("u", 1, noon.Add(2*time.Minute)), ofT); left != nil {
+		t.Errorf("left %v", left)
+	}
 	if left := write(noon.Add(3 * time.Minute)); !errors.Is(left, account.ErrOthers) || !strings.Contains(left.Error(), account.GlobalPath) || !strings.Contains(left.Error(), ofT[0].Path) {
 		t.Errorf("beside the platform: %v, want ErrOthers with both paths", left)
 	}
