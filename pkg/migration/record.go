@@ -73,10 +73,8 @@ func newBackup(uid string, of document.Document, pruned bool) (path string, f do
 
 func backupPath(uid, path string) string {
 	sum := sha256.Sum256([]byte(path))
-	return backups(uid) + "/" + hex.EncodeToString(sum[:])
+	return recordPath(uid) + "/" + Backups + "/" + hex.EncodeToString(sum[:])
 }
-
-func backups(uid string) string { return recordPath(uid) + "/" + Backups }
 
 func parseBackup(d document.Document) (backup, error) {
 	body, _ := d.Fields["body"].([]byte)

@@ -68,7 +68,7 @@ func (m *Mover) Forget(ctx context.Context, uid string) error {
 	if m.DryRun {
 		return nil
 	}
-	err := m.eachBackup(ctx, document.Query{Collection: backups(uid), Select: []string{"path"}}, func(d document.Document) error {
+	err := m.eachBackup(ctx, document.Query{Collection: recordPath(uid) + "/" + Backups, Select: []string{"path"}}, func(d document.Document) error {
 		return m.DB.Delete(ctx, d.Path, time.Time{})
 	})
 	if err != nil {
@@ -79,7 +79,7 @@ func (m *Mover) Forget(ctx context.Context, uid string) error {
 
 // restoreAll puts the pruned documents back. One that has been written since is newer, and stays.
 func (m *Mover) restoreAll(ctx context.Context, uid string) (restored int, err error) {
-	q := document.Query{Collection: backups(uid), Where: map[string]any{"pruned": true}}
+	q := document.Query{Collection: recordPath(uid) + "/" + Backups, Where: map[string]any{"pruned": true}}
 	err = m.eachBackup(ctx, q, func(d document.Document) error {
 		n, err := m.restore(ctx, d)
 		restored += n

@@ -200,7 +200,7 @@ func prune(uid string, sources []document.Document) (ws []document.Write, err er
 
 // LegacySignals lists at most limit legacy signals, whoever's, in the order of their ids; next is where to go on, "" after the last.
 func (m *Mover) LegacySignals(ctx context.Context, after string, limit int) (docs []document.Document, next string, err error) {
-	docs, err = m.DB.Query(ctx, document.Query{Collection: GlobalSignals, After: after, Limit: limit})
+	docs, err = m.DB.Query(ctx, document.Query{Collection: store.Signals, After: after, Limit: limit})
 	if err != nil {
 		return nil, "", fmt.Errorf("list %s: %w", GlobalSignals, err)
 	}
