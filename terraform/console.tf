@@ -1,0 +1,58 @@
+variable "console" {
+  type = object({
+    cpu           = optional(string, "1")
+    cpu_always    = optional(bool, false)
+    memory        = optional(string, "512Mi")
+    concurrency   = optional(number, 80)
+    min_instances = optional(number, 0)
+    max_instances = optional(number, 2)
+    env           = optional(map(string), {})
+    members       = optional(list(string), [])
+  })
+  default     = {}
+  description = "Size and settings of the console, if images.console is set: it stands behind IAP, and members (like group:ops@example.com) get in."
+  validation {
+    condition     = alltrue([for m in var.console.members : can(regex("^(user|group|serviceAccount):[^@ ]+@[^@ ]+$", m))])
+    error_message = "members: want user:, group: or serviceAccount: and an e-mail; never allUsers or a domain."
+  }
+}
+
+# The onboarding identity writes users' keys and cannot read them.
+module "console" {
+  source = "./modules/service"
+  count  = var.images.console == null ? 0 : 1
+
+  project             = var.project
+  region              = local.active
+  name                = "console"
+  image               = coalesce(var.images.console, "-")
+  service_account     = local.email.onboarding
+  iap                 = true
+  size                = var.console
+  kms_key             = local.instance_key[local.active]
+  labels              = local.labels
+  deletion_protection = var.deletion_protection
+  env                 = merge({ for k, v in local.environment : k => v if k != "DEAD_LETTERS_TOPIC" }, var.console.env)
+  depends_on          = [google_project_iam_member.grant, google_kms_crypto_key_iam_member.agents]
+}
+
+resource "google_cloud_run_v2_service_iam_member" "iap" {
+  count = var.images.console == null ? 0 : 1
+
+  project    = var.project
+  location   = local.active
+  name       = module.console[0].service.name
+  role       = "roles/run.invoker"
+  member     = local.agents.iap
+  depends_on = [terraform_data.agents]
+}
+
+resource "google_iap_web_cloud_run_service_iam_member" "member" {
+  for_each = var.images.console == null ? toset([]) : toset(var.console.members)
+
+  project                = var.project
+  location               = local.active
+  cloud_run_service_name = module.console[0].service.name
+  role                   = "roles/iap.httpsResourceAccessor"
+  member                 = each.key
+}
