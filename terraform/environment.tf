@@ -2,8 +2,8 @@
 # set beside that. A test holds both against the code (cmd/agenttrader/terraform).
 locals {
   settable = {
-    all  = ["LOG_LEVEL", "LOG_FORMAT"]
-    keys = ["KEY_CUSTODY_FALLBACK", "KMS_KEY_BEFORE"]
+    all     = ["LOG_LEVEL", "LOG_FORMAT"]
+    custody = ["KEY_CUSTODY_FALLBACK", "KMS_KEY_BEFORE"]
     fanout = [
       "ALPACA_LIVE_URL", "ALPACA_PAPER_URL", "FANOUT_HEALTH_CHANGES", "FANOUT_HOLD", "FANOUT_IDLE_CADENCE",
       "FANOUT_INLINE_SHARDS", "FANOUT_MAX_AGE", "FANOUT_PAGE_SIZE", "FANOUT_SCAN_EVERY", "FANOUT_SCAN_PARTS", "FANOUT_SPREAD",

@@ -11,7 +11,7 @@ variable "fanout" {
   default     = {}
   description = "Size and settings of the fanout."
   validation {
-    condition     = alltrue([for k in keys(var.fanout.env) : contains(concat(local.settable.all, local.settable.keys, local.settable.fanout), k)])
+    condition     = alltrue([for k in keys(var.fanout.env) : contains(concat(local.settable.all, local.settable.custody, local.settable.fanout), k)])
     error_message = "env sets a variable that the fanout does not have, or that Terraform sets itself: docs/configuration.md lists them."
   }
 }

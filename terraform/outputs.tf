@@ -37,3 +37,8 @@ output "alerts" {
   description = "The alerts and their playbooks."
   value       = { for a in local.alerts : a.name => a.playbook }
 }
+
+output "settings" {
+  description = "The variables that a service's `env` may set: those of all, those of custody (not the console's), and its own."
+  value       = local.settable
+}

@@ -11,7 +11,7 @@ variable "signaler" {
   default     = {}
   description = "Size and settings of the signaler. MARKET_DATA_LIMIT (100 requests a minute) is an instance's: two are the whole of Alpaca's Basic plan."
   validation {
-    condition     = alltrue([for k in keys(var.signaler.env) : contains(concat(local.settable.all, local.settable.keys, local.settable.signaler), k)])
+    condition     = alltrue([for k in keys(var.signaler.env) : contains(concat(local.settable.all, local.settable.custody, local.settable.signaler), k)])
     error_message = "env sets a variable that the signaler does not have, or that Terraform sets itself: docs/configuration.md lists them."
   }
 }

@@ -17,7 +17,7 @@ variable "syncer" {
     error_message = "partitions: want 1 to 50."
   }
   validation {
-    condition     = alltrue([for k in keys(var.syncer.env) : contains(concat(local.settable.all, local.settable.keys, local.settable.syncer), k)])
+    condition     = alltrue([for k in keys(var.syncer.env) : contains(concat(local.settable.all, local.settable.custody, local.settable.syncer), k)])
     error_message = "env sets a variable that the syncer does not have, or that Terraform sets itself: docs/configuration.md lists them."
   }
 }

@@ -1,12 +1,12 @@
 # Survives the loss of a region: documents in nam5, the services in two regions, one of which gets the events. Keys of the
-# owner's own encrypt what Google keeps. A failover is an apply with -var active_region=us-east1 (docs/deploy.md).
+# owner's own encrypt what Google keeps. A failover is an apply with -var active_region=us-east1 (docs/deploy.md). The console stands behind IAP.
 variable "project" {
   type        = string
   description = "The project's id."
 }
 
 variable "images" {
-  type        = object({ fanout = string, syncer = string, signaler = string })
+  type        = object({ fanout = string, syncer = string, signaler = string, console = string })
   description = "The services' images."
 }
 
@@ -27,6 +27,7 @@ module "agenttrader" {
   database       = { location = "nam5" }
   keys           = { custody = "envelope", kms_location = "us" }
   cmek           = true
+  console        = { members = ["group:trading-ops@example.com"] }
 }
 
 output "agenttrader" {
