@@ -1,4 +1,5 @@
-# Keys of the owner's own for what Google keeps, if cmek is set: one a region, and the database's.
+# Keys of the owner's own for what Google keeps, if cmek is set: one a region for what runs there, and one with the
+# database for what outlives a region: documents and messages.
 locals {
   # A database in a multi-region wants its key in the matching one of KMS.
   # https://cloud.google.com/firestore/native/docs/cmek
@@ -6,8 +7,9 @@ locals {
 
   cmek_locations = var.cmek ? setunion(local.regions, [local.database_key_location]) : toset([])
   cmek_grants = var.cmek ? merge(
-    { for p in setproduct(local.regions, ["pubsub", "registry", "run"]) : "${p[1]}/${p[0]}" => { location = p[0], agent = p[1] } },
-    { "firestore/${local.database_key_location}" = { location = local.database_key_location, agent = "firestore" } },
+    { for r in local.regions : "run/${r}" => { location = r, agent = "run" } },
+    { for a in ["firestore", "pubsub"] : "${a}/${local.database_key_location}" => { location = local.database_key_location, agent = a } },
+    { "registry/${var.region}" = { location = var.region, agent = "registry" } },
   ) : {}
 
   data_key = { for l, k in google_kms_crypto_key.data :

@@ -17,19 +17,24 @@ variable "console" {
   }
 }
 
+locals {
+  console_regions = var.images.console == null ? toset([]) : local.regions
+  console_members = { for p in setproduct(local.console_regions, var.console.members) : "${p[0]}/${p[1]}" => { region = p[0], member = p[1] } }
+}
+
 # The onboarding identity writes users' keys and cannot read them.
 module "console" {
-  source = "./modules/service"
-  count  = var.images.console == null ? 0 : 1
+  source   = "./modules/service"
+  for_each = local.console_regions
 
   project             = var.project
-  region              = local.active
+  region              = each.key
   name                = "console"
   image               = coalesce(var.images.console, "-")
   service_account     = local.email.onboarding
   iap                 = true
   size                = var.console
-  kms_key             = local.instance_key[local.active]
+  kms_key             = local.instance_key[each.key]
   labels              = local.labels
   deletion_protection = var.deletion_protection
   env                 = merge({ for k, v in local.environment : k => v if k != "DEAD_LETTERS_TOPIC" }, var.console.env)
@@ -37,22 +42,22 @@ module "console" {
 }
 
 resource "google_cloud_run_v2_service_iam_member" "iap" {
-  count = var.images.console == null ? 0 : 1
+  for_each = local.console_regions
 
   project    = var.project
-  location   = local.active
-  name       = module.console[0].service.name
+  location   = each.key
+  name       = module.console[each.key].service.name
   role       = "roles/run.invoker"
   member     = local.agents.iap
   depends_on = [terraform_data.agents]
 }
 
 resource "google_iap_web_cloud_run_service_iam_member" "member" {
-  for_each = var.images.console == null ? toset([]) : toset(var.console.members)
+  for_each = local.console_members
 
   project                = var.project
-  location               = local.active
-  cloud_run_service_name = module.console[0].service.name
+  location               = each.value.region
+  cloud_run_service_name = module.console[each.value.region].service.name
   role                   = "roles/iap.httpsResourceAccessor"
-  member                 = each.key
+  member                 = each.value.member
 }

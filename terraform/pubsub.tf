@@ -13,7 +13,7 @@ resource "google_pubsub_topic" "this" {
 
   project                    = var.project
   name                       = each.key
-  kms_key_name               = var.cmek ? local.data_key[local.active] : null
+  kms_key_name               = var.cmek ? local.data_key[local.database_key_location] : null
   message_retention_duration = each.key == "dead-letters" ? "2678400s" : null # 31 days; elsewhere the past is never replayed
   labels                     = local.labels
   depends_on                 = [google_project_service.api, google_kms_crypto_key_iam_member.agents]
