@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -213,8 +214,13 @@ func TestTriggers(t *testing.T) {
 		want := eventarc(databases[0].Values.str("location_id"))
 		delivery := map[string]values{}
 		for _, d := range p.of("terraform_data") {
-			if in := d.Values.object("input"); in != nil {
-				delivery[in.str("trigger")] = in
+			in := d.Values.object("input")
+			if in == nil {
+				continue
+			}
+			delivery[in.str("trigger")] = in
+			if again, _ := d.Values["triggers_replace"].([]any); len(again) != 2 || !reflect.DeepEqual(again[0], map[string]any(in)) {
+				t.Errorf("%s: what it sets may change, and it would not be set again", d.Address)
 			}
 		}
 		for _, tr := range p.of("google_eventarc_trigger") {

@@ -72,11 +72,8 @@ resource "google_eventarc_trigger" "this" {
   depends_on = [google_project_iam_member.receiver, google_service_account_iam_member.tokens, google_cloud_run_v2_service_iam_member.invoker]
 }
 
-# Eventarc makes the subscription that carries the events, and takes none of what follows. Terraform can't own what it did
-# not make, so it is set with gcloud; when Eventarc changes the trigger, again.
-# https://cloud.google.com/eventarc/docs/retry-events
-resource "terraform_data" "delivery" {
-  input = {
+locals {
+  delivery = {
     project      = var.project
     trigger      = google_eventarc_trigger.this.name
     subscription = try(google_eventarc_trigger.this.transport[0].pubsub[0].subscription, "")
@@ -88,7 +85,14 @@ resource "terraform_data" "delivery" {
     min_backoff  = "10s"
     max_backoff  = "600s"
   }
-  triggers_replace = [google_eventarc_trigger.this.etag]
+}
+
+# Eventarc makes the subscription that carries the events, and takes none of this. Terraform can't own what it did not
+# make, so gcloud sets it: again whenever it is to be another, and whenever Eventarc says that the trigger changed.
+# https://cloud.google.com/eventarc/docs/retry-events
+resource "terraform_data" "delivery" {
+  input            = local.delivery
+  triggers_replace = [local.delivery, google_eventarc_trigger.this.etag]
 
   provisioner "local-exec" {
     command = "sh ${path.module}/delivery.sh"
