@@ -137,12 +137,12 @@ func who(p plan, member string) string {
 
 // projectScope says which resources of the project a condition leaves.
 func projectScope(p plan, condition string) string {
-	switch {
-	case condition == "":
+	switch condition {
+	case "":
 		return "project all"
-	case condition == `resource.name == "projects/`+project+`/databases/(default)"`:
+	case `resource.name == "projects/`+project+`/databases/(default)"`:
 		return "database (default)"
-	case condition == `resource.type == "cloudresourcemanager.googleapis.com/Project"`:
+	case `resource.type == "cloudresourcemanager.googleapis.com/Project"`:
 		return "project itself"
 	}
 	prefix := `resource.name.startsWith("projects/` + p.number + `/secrets/`
