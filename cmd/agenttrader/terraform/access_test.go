@@ -140,7 +140,7 @@ func projectScope(p plan, condition string) string {
 	switch condition {
 	case "":
 		return "project all"
-	case `resource.name == "projects/`+project+`/databases/(default)"`:
+	case `resource.name == "projects/` + project + `/databases/(default)"`:
 		return "database (default)"
 	case `resource.type == "cloudresourcemanager.googleapis.com/Project"`:
 		return "project itself"
