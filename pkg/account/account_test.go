@@ -36,8 +36,8 @@ func TestChanged(t *testing.T) {
 	} {
 		b := base
 		c.change(&b)
-		if got := base.Changed(b, 10); got != c.want {
-			t.Errorf("%s: Changed = %t, want %t", name, got, c.want)
+		if got := (account.Snapshot{Account: base}).AccountChanged(b, 10); got != c.want {
+			t.Errorf("%s: AccountChanged = %t, want %t", name, got, c.want)
 		}
 	}
 }

@@ -16,10 +16,26 @@ import (
 // material.
 const DefaultBand = 10
 
-// Changed says whether b differs from a materially: any difference of cash, status, currency, blocks, multiplier;
-// a move of equity or buying power of at least band basis points (0: any).
-func (a Account) Changed(b Account, band int64) bool {
-	return a.Restructured(b) || moved(a.Equity, b.Equity, band) || moved(a.BuyingPower, b.BuyingPower, band)
+// Figures are those whose moves count from a band on.
+type Figures struct{ Equity, BuyingPower decimal.NullDecimal } // USD
+
+// Figures are the account's.
+func (a Account) Figures() Figures { return Figures{a.Equity, a.BuyingPower} }
+
+// Moved says whether one of them moved by at least band basis points (0: at all).
+func (f Figures) Moved(to Figures, band int64) bool {
+	return moved(f.Equity, to.Equity, band) || moved(f.BuyingPower, to.BuyingPower, band)
+}
+
+// AccountChanged says whether b differs from the stored account materially: any difference of cash, status, currency, blocks,
+// multiplier; equity or buying power at least band basis points (0: any) from what they were at the last
+// material change, so that many small moves are seen as the one that they are.
+func (s Snapshot) AccountChanged(b Account, band int64) bool {
+	from := s.Changed
+	if from == (Figures{}) { // not stored
+		from = s.Account.Figures()
+	}
+	return s.Account.Restructured(b) || from.Moved(b.Figures(), band)
 }
 
 // Restructured says whether cash, status or blocks differ: the sign that positions or orders did too.

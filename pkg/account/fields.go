@@ -35,6 +35,11 @@ func (s Snapshot) Fields() map[string]any {
 		"tick":         s.Tick.String(),
 		"seq":          s.Seq,
 		"changed_seq":  s.ChangedSeq,
+
+		"changed_equity":       exact(s.Changed.Equity),
+		"changed_buying_power": exact(s.Changed.BuyingPower),
+		"last_equity_at":       timeOrNil(s.LastEquityAt),
+
 		"observed_at":  s.ObservedAt.UTC(),
 		"key_version":  orNil(s.KeyVersion),
 		"content_hash": s.ContentHash,
@@ -44,7 +49,7 @@ func (s Snapshot) Fields() map[string]any {
 		f["positions"], f["open_orders"] = list(s.Positions, Position.fields), list(s.OpenOrders, Order.fields)
 		f["detail_observed_at"] = timeOrNil(s.DetailAt)
 	}
-	f["flows_gap"] = timeOrNil(s.Flows.Gap)
+	f["flows_gap"], f["flows_gap_cash"] = timeOrNil(s.Flows.Gap), exact(s.Flows.GapCash)
 	if !s.Flows.Kept {
 		f["flows"], f["flows_observed_at"], f["flows_since"], f["net_flow"] = nil, timeOrNil(s.Flows.At), timeOrNil(s.Flows.Since), nil
 		if !s.Flows.At.IsZero() {
@@ -59,19 +64,21 @@ func (s Snapshot) Fields() map[string]any {
 func FromFields(userID string, f map[string]any, version time.Time) (Snapshot, error) {
 	r := fieldReader{f: f}
 	s := Snapshot{
-		UserID:      userID,
-		Raw:         r.object("raw"),
-		Incomplete:  r.flag("incomplete"),
-		Seq:         r.integer("seq"),
-		ChangedSeq:  r.integer("changed_seq"),
-		ObservedAt:  r.observed(),
-		DetailAt:    r.time("detail_observed_at"),
-		KeyVersion:  r.text("key_version"),
-		KeyPath:     r.text("encrypted_key_path"),
-		ContentHash: r.text("content_hash"),
-		TraceParent: r.text("traceparent"),
-		SlotMinutes: int(r.integer("slot_minutes")),
-		Version:     version,
+		UserID:     userID,
+		Raw:        r.object("raw"),
+		Incomplete: r.flag("incomplete"),
+		Seq:        r.integer("seq"),
+		ChangedSeq: r.integer("changed_seq"),
+		ObservedAt: r.observed(),
+		DetailAt:   r.time("detail_observed_at"),
+
+		LastEquityAt: r.time("last_equity_at"),
+		KeyVersion:   r.text("key_version"),
+		KeyPath:      r.text("encrypted_key_path"),
+		ContentHash:  r.text("content_hash"),
+		TraceParent:  r.text("traceparent"),
+		SlotMinutes:  int(r.integer("slot_minutes")),
+		Version:      version,
 	}
 	if s.Raw == nil {
 		s.Raw = r.object("account")
@@ -89,6 +96,7 @@ func FromFields(userID string, f map[string]any, version time.Time) (Snapshot, e
 		s.Incomplete = true // the predecessor stored no positions; and what is missing is not none
 	}
 	s.Account = r.account(s.Raw)
+	s.Changed = Figures{r.decimal(f, "changed_equity"), r.decimal(f, "changed_buying_power")}
 	if err := errors.Join(r.errs...); err != nil {
 		return Snapshot{}, fmt.Errorf("snapshot of user %s: %w", userID, err)
 	}
@@ -236,7 +244,7 @@ func (r *fieldReader) orders() (os []Order) {
 }
 
 func (r *fieldReader) flows() Flows {
-	fs := Flows{At: r.time("flows_observed_at"), Since: r.time("flows_since"), Gap: r.time("flows_gap"), Total: r.decimal(r.f, "net_flow").Decimal}
+	fs := Flows{At: r.time("flows_observed_at"), Since: r.time("flows_since"), Gap: r.time("flows_gap"), GapCash: r.decimal(r.f, "flows_gap_cash"), Total: r.decimal(r.f, "net_flow").Decimal}
 	for _, m := range r.objects("flows") {
 		in := fieldReader{f: m}
 		f := Flow{ID: in.text("id"), At: in.time("at"), Seen: in.time("seen_at"), Amount: in.decimal(m, "amount")}

@@ -17,7 +17,12 @@ const (
 	flowOverlap = 7 * 24 * time.Hour
 	// flowTrust is how long flows count as known after they were read: an account at rest reads them once a day.
 	flowTrust = 3 * 24 * time.Hour
+	// flowWait is how long cash and the broker's list may contradict each other before they are taken as they are.
+	flowWait = 15 * time.Minute
 )
+
+// flowShare of equity is how much cash may move otherwise: dividends, interest and fees are mostly less.
+var flowShare = decimal.New(5, -3)
 
 // Flow is money or securities that came into the account from outside, or left it.
 type Flow struct {
@@ -25,16 +30,18 @@ type Flow struct {
 	At     time.Time           // UTC: when it was booked; of a stored one, when the equity began to count it, as near as is known
 	Seen   time.Time           // UTC: the first snapshot whose Total counts it, by its ObservedAt
 	Amount decimal.NullDecimal // USD, negative if it left; not Valid: securities whose value is not known
+	InKind bool                // securities, which change positions and no cash; of a listed one only
 }
 
 // Flows are the deposits and withdrawals as far as a snapshot's equity counts them. The zero Flows are not known.
 type Flows struct {
-	Recent []Flow          // of FlowLife, in the order of At
-	Total  decimal.Decimal // USD, net, of all that were seen since the count began
-	Since  time.Time       // the count's beginning: what was seen then is in Recent only
-	At     time.Time       // when they were read; zero: never
-	Gap    time.Time       // the last snapshot of which they are known, if they could not be read since; zero: they are known
-	Kept   bool            // Recent is not here: a write leaves the stored ones
+	Recent  []Flow              // of FlowLife, in the order of At
+	Total   decimal.Decimal     // USD, net, of all that were seen since the count began
+	Since   time.Time           // the count's beginning: what was seen then is in Recent only
+	At      time.Time           // when they were read; zero: never
+	Gap     time.Time           // the last snapshot of which they are known, if they are not since; zero: they are known
+	GapCash decimal.NullDecimal // USD, of that snapshot
+	Kept    bool                // Recent is not here: a write leaves the stored ones
 }
 
 // KnownAt says whether they hold for a snapshot of that time.
@@ -58,60 +65,125 @@ func (f Flows) counts(now time.Time) bool {
 	return !f.At.IsZero() && now.Sub(f.At) <= FlowLife-flowOverlap
 }
 
-// After is f with what the broker lists for a snapshot observed now, before being the time of the one that f is of. A flow
-// counts once, by its id, in whatever order and however late it is listed; its amount may change, or be taken back.
+// Seen is a snapshot as far as flows are judged by it.
+type Seen struct {
+	At           time.Time
+	Cash, Equity decimal.NullDecimal // USD
+}
+
+// Seen is what flows are judged by.
+func (s Snapshot) Seen() Seen { return Seen{s.ObservedAt, s.Account.Cash, s.Account.Equity} }
+
+// After is f with what the broker lists for the snapshot now, before being the one that f is of. A flow counts once, by its
+// id, in whatever order and however late it is listed; its amount may change, or be taken back. traded says that
+// positions or orders differ between the two.
 //
-// moved says that the account changed between the two in a way in which flows change it: one that is new then came
-// between them. Otherwise it was booked late, and equity has counted it since some time before.
+// The list and the account may each be ahead of the other, for seconds or minutes. So they are held against each other: a
+// flow that is new and that cash shows came between the two snapshots. Where cash moved as no flow explains, or a new
+// flow is not to be seen in it, flows are not known, until they agree or a quarter of an hour has passed. Then
+// cash moved for another reason, and a flow that it does not show was booked late: equity has counted it before.
 //
 // One that was booked right after now may be in its equity, or not: until the next reading flows are not known.
-func (f Flows) After(listed []Flow, before, now time.Time, moved bool) Flows {
-	next, first := Flows{Recent: slices.Clone(f.Recent), Total: f.Total, Since: f.Since, At: now.UTC()}, !f.counts(now)
-	if first {
-		next = Flows{Since: now.UTC(), At: now.UTC()}
-	}
+func (f Flows) After(listed []Flow, before, now Seen, traded bool) Flows {
+	first := !f.counts(now.At)
 	if !f.Gap.IsZero() {
-		before, moved = f.Gap, true
+		before.At, before.Cash = f.Gap, f.GapCash
+	}
+	soon := func(l Flow) bool { d := l.At.Sub(now.At); return d > 0 && d < time.Minute }
+	fresh := slices.DeleteFunc(slices.Clone(listed), func(l Flow) bool { return soon(l) || f.has(l) })
+	m := moveOf(fresh, before, now, traded, !f.Gap.IsZero())
+	if (first && slices.ContainsFunc(listed, soon)) || (!first && !m.explained && now.At.Sub(before.At) < flowWait) {
+		return f.Unread(before)
+	}
+	next := Flows{Recent: slices.Clone(f.Recent), Total: f.Total, Since: f.Since, At: now.At.UTC()}
+	if first {
+		next = Flows{Since: now.At.UTC(), At: now.At.UTC()}
 	}
 	for _, l := range listed {
-		if soon := l.At.Sub(now); soon > 0 && soon < time.Minute {
-			next.Gap = before.UTC()
-			if first {
-				return f.Unread(before)
-			}
-			continue
-		}
 		i := slices.IndexFunc(next.Recent, func(k Flow) bool { return k.ID == l.ID })
 		switch {
+		case soon(l):
+			next.Gap, next.GapCash = before.At.UTC(), before.Cash
 		case i < 0:
-			next.Recent = append(next.Recent, f.added(l, before, now, moved))
+			next.Recent = append(next.Recent, f.added(l, before.At, now.At, m))
 			if !first {
 				next.Total = next.Total.Add(l.Amount.Decimal)
 			}
 		case !first && !sameDecimal(next.Recent[i].Amount, l.Amount):
 			k := &next.Recent[i]
 			next.Total = next.Total.Add(l.Amount.Decimal).Sub(k.Amount.Decimal)
-			k.Amount, k.Seen = l.Amount, now.UTC()
+			k.Amount, k.Seen = l.Amount, now.At.UTC()
 		}
 	}
-	next.forget(now)
+	next.forget(now.At)
 	return next
 }
 
+func (f Flows) has(l Flow) bool {
+	return slices.ContainsFunc(f.Recent, func(k Flow) bool { return k.ID == l.ID })
+}
+
+// move is how the account changed between two snapshots.
+type move struct {
+	cash      decimal.NullDecimal // USD; not Valid: not known
+	detail    bool                // positions or orders may have changed
+	explained bool                // by the flows that are new, as far as can be said
+	all       bool                // they are all in it
+}
+
+func moveOf(fresh []Flow, before, now Seen, traded, gap bool) move {
+	m := move{detail: traded || gap, explained: true, all: true}
+	if !before.Cash.Valid || !now.Cash.Valid {
+		return m
+	}
+	m.cash = decimal.NewNullDecimal(now.Cash.Decimal.Sub(before.Cash.Decimal))
+	rest := m.cash.Decimal
+	for _, l := range fresh {
+		switch {
+		case l.Amount.Valid && l.Amount.Decimal.IsZero(): // taken back before it was seen
+		case l.InKind:
+			m.all = m.all && traded
+		default:
+			rest = rest.Sub(l.Amount.Decimal)
+		}
+	}
+	near := !rest.Abs().GreaterThan(decimal.Max(decimal.NewFromInt(1), now.Equity.Decimal.Abs().Mul(flowShare)))
+	m.all = m.all && near
+	m.explained = m.all || (traded && !gap && len(fresh) == 0) // a trade moves cash too
+	return m
+}
+
+// shows says whether a new flow is among what moved.
+func (m move) shows(l Flow) bool {
+	switch {
+	case m.all:
+		return true
+	case l.InKind:
+		return m.detail
+	}
+	return m.cash.Decimal.Sign() == l.Amount.Decimal.Sign() && m.cash.Decimal.Abs().GreaterThanOrEqual(l.Amount.Decimal.Abs())
+}
+
 // added is a flow that is new, with its times.
-func (f Flows) added(l Flow, before, now time.Time, moved bool) Flow {
+func (f Flows) added(l Flow, before, now time.Time, m move) Flow {
 	if l.At.After(now) { // of a day that is still to come: it is listed, so it is booked
 		l.At = now
 	}
 	switch {
 	case !f.counts(now):
 		l.Seen = l.At
-	case moved && l.At.Before(before):
-		l.At, l.Seen = before, now
+	case m.shows(l):
+		l.Seen = now
+		if l.At.Before(before) {
+			l.At = before
+		}
 	default:
 		l.Seen = now
+		if l.Amount.Decimal.IsPositive() {
+			l.At = l.At.Add(-flowWait) // equity may have had it before it was booked: a mark of that time has it too
+		}
 	}
-	l.At, l.Seen = l.At.UTC(), l.Seen.UTC()
+	l.At, l.Seen, l.InKind = l.At.UTC(), l.Seen.UTC(), false
 	return l
 }
 
@@ -126,18 +198,18 @@ func (f *Flows) forget(now time.Time) {
 	})
 	slices.SortFunc(f.Recent, func(a, b Flow) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
 	if extra := len(f.Recent) - MaxFlows; extra > 0 {
-		f.Recent, f.Gap, f.Since = f.Recent[extra:], now.UTC(), now.UTC()
+		f.Recent, f.Gap, f.GapCash, f.Since = f.Recent[extra:], now.UTC(), decimal.NullDecimal{}, now.UTC()
 	}
 	if len(f.Recent) == 0 {
 		f.Recent = nil
 	}
 }
 
-// Unread is f after a reading that failed: what was counted stays, and is not known to be all. before is the time of the
-// snapshot that f is of.
-func (f Flows) Unread(before time.Time) Flows {
+// Unread is f after a reading that failed or that says nothing yet: what was counted stays, and is not known to be all. before
+// is the snapshot that f is of.
+func (f Flows) Unread(before Seen) Flows {
 	if f = f.WithoutRecent(); f.Gap.IsZero() && !f.At.IsZero() {
-		f.Gap = before.UTC()
+		f.Gap, f.GapCash = before.At.UTC(), before.Cash
 	}
 	return f
 }

@@ -31,11 +31,14 @@ type Snapshot struct {
 	Kept       Digest    // if set, it stands for positions and orders, which are not here: a write leaves the stored ones
 	Flows      Flows     // deposits and withdrawals
 
+	LastEquityAt time.Time // the ObservedAt of the first snapshot with this Account.LastEquity; zero: not known
+
 	SlotMinutes int // meets each slot and bar's close of the user's enabled strategies; NoSlots if there are none; 0: not known
 
 	Tick       tick.Tick
 	Seq        int64     // 1, 2, 3 … one for each write
 	ChangedSeq int64     // the Seq of the last material change
+	Changed    Figures   // of the account at that change: what its moves are measured from
 	ObservedAt time.Time // the start of the broker call; an older observation never replaces a newer one
 
 	KeyVersion  string // the secret's version that was used
@@ -59,6 +62,17 @@ func (s Snapshot) Older(t Snapshot) bool {
 func (s Snapshot) Stale(now time.Time, limit time.Duration) bool {
 	age := now.Sub(s.ObservedAt)
 	return s.ObservedAt.IsZero() || age > limit || age < -time.Minute
+}
+
+// LastEquitySeen is the LastEquityAt of the snapshot that follows s.
+func (s Snapshot) LastEquitySeen(next Snapshot) time.Time {
+	switch {
+	case s.ObservedAt.IsZero(): // it is the first
+		return time.Time{}
+	case s.Account.ID == next.Account.ID && sameDecimal(s.Account.LastEquity, next.Account.LastEquity):
+		return s.LastEquityAt
+	}
+	return next.ObservedAt
 }
 
 // WithoutDetail is the snapshot with a digest in place of its positions and orders, and without the recent flows.

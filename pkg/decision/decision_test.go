@@ -162,7 +162,9 @@ func anyCase(t *rapid.T, kind string) (*decision.Case, risk.View) {
 		t.Fatal(err)
 	}
 	state.Day.Orders, state.Day.Notional = rapid.Int64Range(0, 4).Draw(t, "orders"), decimal.New(rapid.Int64Range(0, 1e6).Draw(t, "day"), -2)
-	state.Mark = risk.Mark{Equity: maybe.Draw(t, "mark"), At: closing.Add(-time.Hour)}
+	if mark := maybe.Draw(t, "mark"); mark.Decimal.IsPositive() { // no other is ever set
+		state.Mark = risk.Mark{Equity: mark, At: closing.Add(-time.Hour)}
+	}
 	if rapid.Bool().Draw(t, "traded") {
 		state.Traded = map[string]time.Time{"SPY": closing.Add(-10 * time.Minute)}
 	}

@@ -94,6 +94,8 @@ type (
 		Positions  []Position `json:"positions,omitempty"`
 		Orders     []Order    `json:"open_orders,omitempty"`
 		Flows      Flows      `json:"flows,omitzero"`
+
+		LastEquityAt time.Time `json:"last_equity_at,omitzero"`
 	}
 	// Account is an account.Account.
 	Account struct {
@@ -248,7 +250,9 @@ func newRecord(c *Case, v risk.View, state map[string]any, run risk.Run, plan ri
 		Snapshot: Snapshot{
 			Seq: s.Seq, ChangedSeq: s.ChangedSeq, Tick: s.Tick, ObservedAt: s.ObservedAt, DetailAt: s.DetailAt, Incomplete: s.Incomplete, Account: Account(s.Account),
 			Positions: each(s.Positions, func(p account.Position) Position { return Position(p) }), Orders: each(s.OpenOrders, func(o account.Order) Order { return Order(o) }),
-			Flows: Flows{each(s.Flows.Recent, func(f account.Flow) Flow { return Flow(f) }), s.Flows.Total, s.Flows.Since, s.Flows.At, s.Flows.Gap},
+			Flows: Flows{each(s.Flows.Recent, func(f account.Flow) Flow { return Flow{f.ID, f.At, f.Seen, f.Amount} }), s.Flows.Total, s.Flows.Since, s.Flows.At, s.Flows.Gap},
+
+			LastEquityAt: s.LastEquityAt,
 		},
 		State: own(state, d.ID), Ended: each(v.Ended, func(c risk.Closing) Closing { return Closing(c) }),
 		Quotes: Quotes{}, Bars: map[string]Bar{}, Answer: (*Answer)(c.Answer), Raw: c.RawModelOutput,

@@ -73,9 +73,12 @@ func (r *Record) rebuild() (*Case, risk.View, error) {
 			Account:   account.Account(from.Account),
 			Positions: each(from.Positions, func(p Position) account.Position { return account.Position(p) }), OpenOrders: each(from.Orders, func(o Order) account.Order { return account.Order(o) }),
 			Flows: account.Flows{
-				Recent: each(from.Flows.Recent, func(f Flow) account.Flow { return account.Flow(f) }), Total: from.Flows.Total,
+				Recent: each(from.Flows.Recent, func(f Flow) account.Flow {
+					return account.Flow{ID: f.ID, At: f.At, Seen: f.Seen, Amount: f.Amount}
+				}), Total: from.Flows.Total,
 				Since: from.Flows.Since, At: from.Flows.At, Gap: from.Flows.Gap,
 			},
+			LastEquityAt: from.LastEquityAt,
 		},
 		State: state, Control: r.User.control(), Ended: each(r.Ended, func(c Closing) risk.Closing { return risk.Closing(c) }),
 	}

@@ -18,6 +18,34 @@ func PreviousClose(t time.Time) (time.Time, error) {
 	return time.Date(y, m, d, closingHour, 0, 0, 0, zone).UTC(), nil
 }
 
+// LastClose is when the exchanges closed last, at t or before, as PreviousClose knows it.
+func LastClose(t time.Time) (time.Time, error) {
+	zone, err := newYork()
+	if err != nil {
+		return time.Time{}, err
+	}
+	y, m, d := t.In(zone).Date()
+	today := time.Date(y, m, d, closingHour, 0, 0, 0, zone)
+	if t.Before(today) || Holiday(time.Date(y, m, d, 0, 0, 0, 0, time.UTC)) {
+		return PreviousClose(t)
+	}
+	return today.UTC(), nil
+}
+
+// Opened says whether the exchanges have opened between a close and t, at 9:30 on a trading day.
+func Opened(closed, t time.Time) (bool, error) {
+	zone, err := newYork()
+	if err != nil {
+		return false, err
+	}
+	y, m, d := closed.In(zone).Date()
+	for day := time.Date(y, m, d+1, 0, 0, 0, 0, time.UTC); ; day = day.AddDate(0, 0, 1) {
+		if y, m, d := day.Date(); !Holiday(day) {
+			return !t.Before(time.Date(y, m, d, 9, 30, 0, 0, zone)), nil
+		}
+	}
+}
+
 // Holiday says whether the exchanges are closed on a date, by their rules, with today's holidays in all years; no closure
 // that was called at short notice is known (https://www.nyse.com/trade/hours-calendars).
 //

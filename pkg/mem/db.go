@@ -49,6 +49,7 @@ type DB struct {
 	collections map[string]*collection
 	last        time.Time
 	watchers    []func(Written)
+	file        *file // nil: the documents are in memory
 
 	reads, writes atomic.Int64
 }
@@ -60,7 +61,7 @@ type collection struct {
 }
 
 type stored struct {
-	body             []byte
+	body             body
 	created, updated time.Time
 }
 
@@ -105,14 +106,15 @@ func (db *DB) around(ctx context.Context, kind, path string, do func() error) er
 // Get implements document.DB.
 func (db *DB) Get(ctx context.Context, path string) (d document.Document, err error) {
 	err = db.around(ctx, "get", path, func() error {
-		db.mu.RLock()
-		s, ok := db.find(path)
-		db.mu.RUnlock()
+		p, err := db.read(path)
 		db.reads.Add(1)
-		if !ok {
-			return fmt.Errorf("%s: %w", path, document.ErrNotFound)
+		if err == nil && p == nil {
+			err = document.ErrNotFound
 		}
-		d, err = document.Decode(s.body)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		d, err = document.Decode(p)
 		return err
 	})
 	return d, err
@@ -159,7 +161,10 @@ func (db *DB) Query(ctx context.Context, q document.Query) (found []document.Doc
 		if err := q.Check(); err != nil {
 			return err
 		}
-		for body := range db.asked(q) {
+		for body, err := range db.asked(q) {
+			if err != nil {
+				return err
+			}
 			d, err := document.Decode(body)
 			if err != nil {
 				return err
@@ -182,14 +187,14 @@ func (db *DB) Query(ctx context.Context, q document.Query) (found []document.Doc
 }
 
 // asked iterates over a query's collections, without holding the lock while the caller works.
-func (db *DB) asked(q document.Query) iter.Seq[[]byte] {
+func (db *DB) asked(q document.Query) iter.Seq2[[]byte, error] {
 	if !q.Group {
 		return db.bodies(q.Collection, q.After)
 	}
-	return func(yield func([]byte) bool) {
+	return func(yield func([]byte, error) bool) {
 		for _, path := range db.group(q.Collection) {
-			for body := range db.bodies(path, "") {
-				if !yield(body) {
+			for body, err := range db.bodies(path, "") {
+				if !yield(body, err) {
 					return
 				}
 			}
@@ -214,15 +219,12 @@ func (db *DB) group(name string) (paths []string) {
 }
 
 // bodies iterates over a collection in the order of the ids.
-func (db *DB) bodies(path, after string) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
+func (db *DB) bodies(path, after string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
 		ids := db.sortedIDs(path)
 		start := sort.Search(len(ids), func(i int) bool { return ids[i] > after })
 		for _, id := range ids[start:] {
-			db.mu.RLock()
-			s, ok := db.docs[path+"/"+id]
-			db.mu.RUnlock()
-			if ok && !yield(s.body) {
+			if p, err := db.read(path + "/" + id); (p != nil || err != nil) && !yield(p, err) {
 				return
 			}
 		}
@@ -272,48 +274,67 @@ func (db *DB) commit(ws []write) error {
 	if !now.After(db.last) {
 		now = db.last.Add(time.Microsecond) // update times must differ to be a precondition
 	}
-	staged := make([]stored, len(ws))
-	pending := map[string]*stored{} // several writes of one document in one commit
+	staged := make([]change, len(ws))
+	pending := map[string]revision{} // several writes of one document in one commit
 	for i, w := range ws {
 		if err := document.CheckPath(w.path); err != nil {
 			return err
 		}
-		old, exists := db.find(w.path)
-		if p := pending[w.path]; p != nil {
-			old, exists = *p, p.body != nil
+		old, ok := pending[w.path]
+		if !ok {
+			s := db.docs[w.path]
+			p, err := db.load(s.body)
+			if err != nil {
+				return fmt.Errorf("%s: %w", w.path, err)
+			}
+			old = revision{p, s.created, s.updated}
 		}
-		next, err := w.apply(old, exists, now)
+		next, err := w.apply(old, now)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.path, err)
 		}
-		staged[i] = next
-		pending[w.path] = &staged[i]
+		staged[i] = change{old.body, next}
+		pending[w.path] = next
 	}
 	db.last = now
 	for i, w := range ws {
-		old := db.put(w.path, staged[i])
+		if err := db.put(w.path, staged[i].next); err != nil {
+			return fmt.Errorf("%s: %w", w.path, err)
+		}
 		db.writes.Add(1)
 		for _, fn := range db.watchers {
-			fn(Written{Path: w.path, Old: old.body, New: staged[i].body, At: now})
+			fn(Written{Path: w.path, Old: staged[i].old, New: staged[i].next.body, At: now})
 		}
 	}
 	return nil
 }
 
-func (w write) apply(old stored, exists bool, now time.Time) (stored, error) {
+// revision is a document as a commit sees it; without a body there is none.
+type revision struct {
+	body             []byte
+	created, updated time.Time
+}
+
+type change struct {
+	old  []byte
+	next revision
+}
+
+func (w write) apply(old revision, now time.Time) (revision, error) {
+	exists := old.body != nil
 	switch {
 	case w.kind == "delete" && !w.at.IsZero() && !exists:
-		return stored{}, document.ErrNotFound
+		return revision{}, document.ErrNotFound
 	case w.kind == "delete" && !w.at.IsZero() && !w.at.Equal(old.updated):
-		return stored{}, document.ErrConflict
+		return revision{}, document.ErrConflict
 	case w.kind == "delete":
-		return stored{}, nil
+		return revision{}, nil
 	case w.kind == "create" && exists:
-		return stored{}, document.ErrExists
+		return revision{}, document.ErrExists
 	case w.kind == "update" && !exists:
-		return stored{}, document.ErrNotFound
+		return revision{}, document.ErrNotFound
 	case w.kind == "update" && !w.at.IsZero() && !w.at.Equal(old.updated):
-		return stored{}, document.ErrConflict
+		return revision{}, document.ErrConflict
 	}
 	fields := make(document.Fields, len(w.fields))
 	for k, v := range w.fields {
@@ -326,30 +347,36 @@ func (w write) apply(old stored, exists bool, now time.Time) (stored, error) {
 	}
 	if w.kind == "update" {
 		body, err := document.Merge(old.body, fields, now)
-		return stored{body: body, created: old.created, updated: now}, err
+		return revision{body: body, created: old.created, updated: now}, err
 	}
 	d := document.Document{Path: w.path, Fields: fields, CreateTime: now, UpdateTime: now}
 	if exists {
 		d.CreateTime = old.created
 	}
 	body, err := document.Encode(Database, d)
-	return stored{body: body, created: d.CreateTime, updated: now}, err
+	return revision{body: body, created: d.CreateTime, updated: now}, err
 }
 
-func (db *DB) find(path string) (stored, bool) {
-	s, ok := db.docs[path]
-	return s, ok
+// read is a document's body; nil if there is none.
+func (db *DB) read(path string) ([]byte, error) {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return db.load(db.docs[path].body)
 }
 
-func (db *DB) put(path string, s stored) (old stored) {
+func (db *DB) put(path string, v revision) error {
 	old, existed := db.docs[path]
-	if s.body == nil {
+	b, err := db.keep(v.body, old.body)
+	if err != nil {
+		return err
+	}
+	if v.body == nil {
 		delete(db.docs, path)
 	} else {
-		db.docs[path] = s
+		db.docs[path] = stored{b, v.created, v.updated}
 	}
-	if existed == (s.body != nil) {
-		return old
+	if existed == (v.body != nil) {
+		return nil
 	}
 	parent, id := split(path)
 	c := db.collections[parent]
@@ -360,7 +387,7 @@ func (db *DB) put(path string, s stored) (old stored) {
 	if c.sorted = false; !existed {
 		c.ids = append(c.ids, id)
 	}
-	return old
+	return nil
 }
 
 func split(path string) (parent, id string) {

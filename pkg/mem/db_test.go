@@ -17,6 +17,16 @@ import (
 
 func TestDB(t *testing.T) {
 	porttest.DB(t, func(*testing.T) document.DB { return mem.NewDB(time.Now) })
+	t.Run("in a file", func(t *testing.T) {
+		porttest.DB(t, func(t *testing.T) document.DB {
+			db := mem.NewDB(time.Now)
+			if err := db.InFile(t.TempDir()); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = db.Close() })
+			return db
+		})
+	})
 }
 
 func TestStore(t *testing.T) {

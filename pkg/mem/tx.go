@@ -35,7 +35,7 @@ func (t *tx) commit() error {
 	t.db.mu.Lock()
 	defer t.db.mu.Unlock()
 	for path, at := range t.read {
-		if s, _ := t.db.find(path); !s.updated.Equal(at) {
+		if !t.db.docs[path].updated.Equal(at) {
 			return fmt.Errorf("%s: %w", path, document.ErrConflict)
 		}
 	}

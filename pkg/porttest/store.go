@@ -129,10 +129,11 @@ func Snapshot(uid string, seq int64, at time.Time) account.Snapshot {
 			"id": "acc-" + uid, "status": "ACTIVE", "currency": "USD", "equity": "1000.10", "last_equity": "999", "cash": "500.05",
 			"buying_power": "1000.10", "multiplier": "2", "trading_blocked": false, "account_blocked": false,
 		},
-		Positions:  []account.Position{{Symbol: "SPY", Qty: decimal.RequireFromString("1.5"), MarketValue: usd("750.01")}},
-		OpenOrders: []account.Order{{ID: "o1", Symbol: "AAPL", Side: "buy", Type: "limit", Status: "new", Qty: usd("1")}},
-		Flows:      account.Flows{At: at, Since: noon.Add(-time.Hour), Total: decimal.RequireFromString("5.5"), Recent: []account.Flow{{ID: "f", At: noon.Add(-time.Minute), Seen: noon, Amount: usd("5.5")}}},
-		DetailAt:   at, Tick: tick.Of(at), Seq: seq, ChangedSeq: seq, ObservedAt: at,
+		Positions:    []account.Position{{Symbol: "SPY", Qty: decimal.RequireFromString("1.5"), MarketValue: usd("750.01")}},
+		OpenOrders:   []account.Order{{ID: "o1", Symbol: "AAPL", Side: "buy", Type: "limit", Status: "new", Qty: usd("1")}},
+		Flows:        account.Flows{At: at, Since: noon.Add(-time.Hour), Total: decimal.RequireFromString("5.5"), Recent: []account.Flow{{ID: "f", At: noon.Add(-time.Minute), Seen: noon, Amount: usd("5.5")}}},
+		LastEquityAt: at, Changed: account.Figures{Equity: usd("1000.10"), BuyingPower: usd("2")},
+		DetailAt: at, Tick: tick.Of(at), Seq: seq, ChangedSeq: seq, ObservedAt: at,
 		KeyVersion: "1", KeyPath: "projects/p/secrets/alpaca-keys-" + uid, ContentHash: "h", TraceParent: "00-x",
 	}
 }
@@ -183,14 +184,14 @@ func storeKept(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	must(t, err)
 	next := Snapshot("u", 2, noon.Add(time.Minute))
 	next.Positions, next.OpenOrders, next.DetailAt = nil, nil, stored.DetailAt
-	next.Version, next.Kept, next.Flows = stored.Version, stored.Detail(), stored.Flows.Unread(noon)
+	next.Version, next.Kept, next.Flows = stored.Version, stored.Detail(), stored.Flows.Unread(stored.Seen())
 	put(t, s, next)
 	got, err := s.Snapshot(t.Context(), "u")
 	must(t, err)
 	if got.Seq != 2 || got.Incomplete || !got.DetailAt.Equal(noon) || len(got.Positions) != 1 || len(got.OpenOrders) != 1 || got.Detail() != stored.Detail() || got.Detail() != next.Detail() {
 		t.Errorf("after a write that keeps positions and orders: %+v", got)
 	}
-	if f := got.Flows; len(f.Recent) != 1 || !f.Gap.Equal(noon) || !f.At.Equal(noon) || f.Total.String() != "5.5" || got.Flows.Changed(next.Flows) {
+	if f := got.Flows; len(f.Recent) != 1 || !f.Gap.Equal(noon) || f.GapCash.Decimal.String() != "500.05" || !f.At.Equal(noon) || f.Total.String() != "5.5" || got.Flows.Changed(next.Flows) {
 		t.Errorf("flows after a write that keeps them: %+v", f)
 	}
 	got.Positions[0].Qty = decimal.NewFromInt(7)

@@ -222,7 +222,7 @@ func (q *question) losses() {
 	} else {
 		q.missing(MaxDailyLoss.String(), q.limits[MaxDailyLoss], DailyLossUnavailable, "equity,last_equity,flows")
 	}
-	if loss, base, ok := q.in.State.drawdown(q.in.Snapshot); ok {
+	if loss, base, ok := q.in.State.drawdown(q.in.Snapshot, q.in.StrategyID); ok {
 		q.loss(MaxDrawdown, DrawdownExceeded, loss, base)
 	} else {
 		q.missing(MaxDrawdown.String(), q.limits[MaxDrawdown], DrawdownUnavailable, "equity,high_water_mark,flows")

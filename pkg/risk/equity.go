@@ -22,12 +22,15 @@ func FlowsOf(snap account.Snapshot, m Mark) (f Flows) {
 	if !snap.Flows.KnownAt(snap.ObservedAt) {
 		return f
 	}
-	if closed, err := market.PreviousClose(snap.ObservedAt); err == nil {
+	if closed, or, err := lastEquityOf(snap); err == nil {
 		f.SinceClose = decimal.NewNullDecimal(decimal.Decimal{})
 		for _, k := range snap.Flows.Recent {
-			if k.At.After(closed) {
+			switch {
+			case k.At.After(closed):
 				f.SinceClose.Decimal = f.SinceClose.Decimal.Add(k.Amount.Decimal)
 				f.SinceClose.Valid = f.SinceClose.Valid && k.Amount.Valid
+			case k.At.After(or): // last_equity has it, or not
+				f.SinceClose.Valid = false
 			}
 		}
 	}
@@ -47,7 +50,26 @@ func FlowsOf(snap account.Snapshot, m Mark) (f Flows) {
 	return f
 }
 
-// Mark is a user's high-water mark: the highest equity, in the money that is in the account now.
+// lastEquityOf is the close that the broker's last_equity is of, and the one that it may be of instead. The broker moves it on
+// some time in the night, and was seen hours late: it is of the new close once it was seen to change since, and at the
+// latest when the exchanges have opened again.
+func lastEquityOf(snap account.Snapshot) (closed, or time.Time, err error) {
+	at, changed := snap.ObservedAt, snap.LastEquityAt
+	today, err := market.LastClose(at)
+	if err != nil || !changed.Before(today) {
+		return today, today, err
+	}
+	if closed, err = market.PreviousClose(at); err != nil {
+		return closed, closed, err
+	}
+	if opened, err := market.Opened(closed, at); err != nil || opened || !changed.Before(closed) {
+		return closed, closed, err
+	}
+	or, err = market.PreviousClose(closed)
+	return closed, or, err
+}
+
+// Mark is a high-water mark: the highest equity, in the money that is in the account now.
 type Mark struct {
 	Equity decimal.NullDecimal // USD
 	At     time.Time           // UTC, of the snapshot that set it
@@ -65,34 +87,47 @@ func (m Mark) before(f account.Flows) bool { return !m.Equity.Valid || m.At.Befo
 // markDigits is to how many places a mark is cut: downwards, so that a flow never adds to a drawdown.
 const markDigits = 8
 
-// MarkEquity raises the mark to a snapshot's equity, if that is higher. A deposit or withdrawal since moves the mark so that
+// MarkEquity raises the user's mark, and those of strategies, to a snapshot's equity, if that is higher. A deposit or withdrawal since moves the mark so that
 // the drawdown, as a share, stays what it was without it: mark × equity / (equity - flow). Without equity or flows
 // nothing changes. A snapshot that is older than the mark says nothing. A mark that is older than the count of the flows
 // begins anew.
 func (s *State) MarkEquity(snap account.Snapshot) (changed bool) {
-	equity, m := snap.Account.Equity, s.Mark
+	s.Mark, changed = s.Mark.raised(snap)
+	for id, p := range s.Strategies {
+		if m, ok := p.Mark.raised(snap); ok && !p.Mark.At.IsZero() {
+			if m.At.Equal(s.Mark.At) && m.Equity.Decimal.Equal(s.Mark.Equity.Decimal) { // all that was lost is made up for
+				m = Mark{}
+			}
+			p.Mark, changed = m, true
+			s.Strategies[id] = p
+		}
+	}
+	return changed
+}
+
+// raised is the mark after a snapshot.
+func (m Mark) raised(snap account.Snapshot) (Mark, bool) {
+	equity := snap.Account.Equity
 	if !equity.Valid || !equity.Decimal.IsPositive() || snap.ObservedAt.Before(m.At) || !snap.Flows.KnownAt(snap.ObservedAt) {
-		return false
+		return m, false
 	}
 	if m.before(snap.Flows) {
-		s.Mark = markOf(snap)
-		return true
+		return markOf(snap), true
 	}
 	f := FlowsOf(snap, m)
 	if !f.SinceMark.Valid {
-		return false
+		return m, false
 	}
-	flow := f.SinceMark.Decimal
+	high, flow := m.Equity, f.SinceMark.Decimal
 	switch own := equity.Decimal.Sub(flow); { // what equity would be without the flow
-	case own.GreaterThan(m.Equity.Decimal) || (own.Equal(m.Equity.Decimal) && !flow.IsZero()):
-		m.Equity = equity
+	case own.GreaterThan(high.Decimal) || (own.Equal(high.Decimal) && !flow.IsZero()):
+		high = equity
 	case flow.IsZero() && m.Flow.Equal(snap.Flows.Total), !own.IsPositive():
-		return false
+		return m, false
 	case !flow.IsZero():
-		m.Equity.Decimal = m.Equity.Decimal.Mul(equity.Decimal).DivRound(own, markDigits+2).RoundFloor(markDigits)
+		high.Decimal = high.Decimal.Mul(equity.Decimal).DivRound(own, markDigits+2).RoundFloor(markDigits)
 	}
-	s.Mark = Mark{Equity: m.Equity, At: snap.ObservedAt.UTC(), Flow: snap.Flows.Total}
-	return true
+	return Mark{Equity: high, At: snap.ObservedAt.UTC(), Flow: snap.Flows.Total}, true
 }
 
 // dailyLoss is the USD that were lost since the last close, and what they are a share of: the equity then, with the
@@ -106,19 +141,24 @@ func dailyLoss(snap account.Snapshot) (loss, base decimal.Decimal, ok bool) {
 	return due.Sub(a.Equity.Decimal), decimal.Max(a.LastEquity.Decimal, due), true
 }
 
-// drawdown is the USD that were lost since the high-water mark, and the mark. MarkEquity comes first.
-func (s *State) drawdown(snap account.Snapshot) (loss, base decimal.Decimal, ok bool) {
-	equity, f := snap.Account.Equity, FlowsOf(snap, s.Mark)
-	if !equity.Valid || !s.Mark.Equity.Valid || !f.SinceMark.Valid {
+// drawdown is the USD that were lost since the high-water mark of a strategy, which is the user's unless a person's word began
+// one of its own, and that mark. MarkEquity comes first.
+func (s *State) drawdown(snap account.Snapshot, strategyID string) (loss, base decimal.Decimal, ok bool) {
+	m := s.Mark
+	if own := s.Strategies[strategyID].Mark; strategyID != "" && !own.At.IsZero() {
+		m = own
+	}
+	equity, f := snap.Account.Equity, FlowsOf(snap, m)
+	if !equity.Valid || !m.Equity.Valid || !f.SinceMark.Valid {
 		return loss, base, false
 	}
 	own := equity.Decimal.Sub(f.SinceMark.Decimal) // the mark does not follow a flow where nothing is left without it
-	return s.Mark.Equity.Decimal.Sub(own), s.Mark.Equity.Decimal, true
+	return m.Equity.Decimal.Sub(own), m.Equity.Decimal, true
 }
 
 // Watch notes what the levels' limits of loss say of a snapshot: a limit that is passed moves trading down to Reducing, of
 // the user or of the strategy whose limit it is. Only a person's Active, said later and at the same level, takes it
-// back; after a drawdown the mark then begins anew. MarkEquity comes first.
+// back; after a drawdown that level's mark then begins anew. MarkEquity comes first.
 func (s *State) Watch(snap account.Snapshot, levels []Level, now time.Time) (changed bool) {
 	for _, l := range levels {
 		changed = s.lift(snap, l, now) || changed
@@ -127,7 +167,7 @@ func (s *State) Watch(snap account.Snapshot, levels []Level, now time.Time) (cha
 		if loss, base, ok := dailyLoss(snap); ok {
 			changed = s.breach(l, MaxDailyLoss, DailyLossExceeded, loss, base, now) || changed
 		}
-		if loss, base, ok := s.drawdown(snap); ok {
+		if loss, base, ok := s.drawdown(snap, l.Strategy); ok {
 			changed = s.breach(l, MaxDrawdown, DrawdownExceeded, loss, base, now) || changed
 		}
 	}
@@ -144,22 +184,30 @@ func (s *State) lift(snap account.Snapshot, l Level, now time.Time) (changed boo
 			return false
 		}
 		if changed = true; b.Code == DrawdownExceeded && snap.Account.Equity.Valid {
-			s.begin(snap)
+			s.begin(snap, l.Strategy)
 		}
 		return true
 	})
 	if at, ok := unvalued(snap, s.Mark); ok && l.Strategy == "" && l.Trading.lifts(at, now) {
-		s.begin(snap)
+		s.begin(snap, "")
 		changed = true
 	}
 	return changed
 }
 
-// begin sets the mark anew: at the snapshot, or at the next one whose flows are known.
-func (s *State) begin(snap account.Snapshot) {
-	if s.Mark = (Mark{}); snap.Flows.KnownAt(snap.ObservedAt) && snap.Account.Equity.Valid && snap.Account.Equity.Decimal.IsPositive() {
-		s.Mark = markOf(snap)
+// begin sets the mark anew, the user's or a strategy's own: at the snapshot, or at the next one whose flows are known.
+func (s *State) begin(snap account.Snapshot, strategyID string) {
+	m := Mark{At: snap.ObservedAt.UTC()}
+	if snap.Flows.KnownAt(snap.ObservedAt) && snap.Account.Equity.Valid && snap.Account.Equity.Decimal.IsPositive() {
+		m = markOf(snap)
 	}
+	if strategyID == "" {
+		s.Mark = m
+		return
+	}
+	p := s.Strategies[strategyID]
+	p.Mark = m
+	s.progress(strategyID, p)
 }
 
 // unvalued is when the last flow since the mark was seen whose value is not known: only a person can say that trading may go on.

@@ -118,7 +118,7 @@ func (r Run) Plan(v View) Plan {
 	in.Now, in.StrategyID, in.Snapshot, in.State = r.Batch.Now, r.Batch.StrategyID, v.Snapshot, v.State
 	in.Levels = Levels(r.Platform, v.Control, r.Batch.StrategyID, r.Limits)
 	p := Plan{Closed: v.Ended}
-	mark := v.State.Mark
+	marks := v.State.marks()
 	v.State.MarkEquity(v.Snapshot)
 	watched := v.State.Watch(v.Snapshot, in.Levels, in.Now)
 	before := v.State.Strategies[r.Batch.StrategyID].State
@@ -128,7 +128,7 @@ func (r Run) Plan(v View) Plan {
 	} else {
 		r.judge(v, in, &p)
 	}
-	p.Write = len(p.Signals) > 0 || len(p.Closed) > 0 || v.Changed || watched || markMoved(mark, v.State.Mark) || (r.Keep != nil && !maps.Equal(before, r.Keep))
+	p.Write = len(p.Signals) > 0 || len(p.Closed) > 0 || v.Changed || watched || v.State.marksMoved(marks) || (r.Keep != nil && !maps.Equal(before, r.Keep))
 	return p
 }
 
@@ -142,12 +142,12 @@ type Lookout struct {
 // Mark brings high-water mark and breaches up to the view, as each Plan does, and says whether that is worth a write. It is for
 // Book.Watch.
 func (l Lookout) Mark(v View) (changed bool) {
-	mark := v.State.Mark
+	marks := v.State.marks()
 	v.State.MarkEquity(v.Snapshot)
 	for _, id := range slices.Sorted(maps.Keys(l.Strategies)) {
 		changed = v.State.Watch(v.Snapshot, Levels(l.Platform, v.Control, id, l.Strategies[id]), l.Now) || changed
 	}
-	return changed || markMoved(mark, v.State.Mark)
+	return changed || v.State.marksMoved(marks)
 }
 
 func (r Run) judge(v View, in Input, p *Plan) {
@@ -210,7 +210,23 @@ func (r Run) deny(v View, symbol string, d *strategy.Denial) signal.Signal {
 	return sig
 }
 
-// markMoved: a tenth of a percent is worth a write of its own, and so is a deposit or a withdrawal.
+// marks are the user's, under "", and the strategies' own.
+func (s *State) marks() map[string]Mark {
+	marks := map[string]Mark{"": s.Mark}
+	for id, p := range s.Strategies {
+		if !p.Mark.At.IsZero() {
+			marks[id] = p.Mark
+		}
+	}
+	return marks
+}
+
+// marksMoved says whether one differs so much that it is worth a write of its own.
+func (s *State) marksMoved(from map[string]Mark) bool {
+	return !maps.EqualFunc(from, s.marks(), func(a, b Mark) bool { return !markMoved(a, b) })
+}
+
+// markMoved: a tenth of a percent counts, and so does a deposit or a withdrawal.
 func markMoved(a, b Mark) bool {
 	if a.Equity.Valid != b.Equity.Valid || !a.Flow.Equal(b.Flow) {
 		return true

@@ -47,6 +47,7 @@ type Progress struct {
 	State    strategy.State // what it keeps in mind
 	Notional decimal.Decimal
 	Orders   int64 // of the day, as Notional
+	Mark     Mark  // its own, since a person took back its breach; zero: the user's holds
 }
 
 // Breach is a limit that was passed and that moved trading down to Reducing, until a person says Active.

@@ -23,11 +23,7 @@ func (s *State) Fields() map[string]any {
 	put(f, "day_end", s.Day.End)
 	put(f, "day_notional", s.Day.Notional)
 	put(f, "day_orders", s.Day.Orders)
-	if s.Mark.Equity.Valid {
-		put(f, "high_water_mark", s.Mark.Equity.Decimal)
-		put(f, "high_water_at", s.Mark.At)
-		put(f, "high_water_flow", s.Mark.Flow)
-	}
+	s.Mark.put(f)
 	reservations := make([]any, len(s.Reservations))
 	for i, r := range s.Reservations {
 		m := map[string]any{"signal_id": r.SignalID, "strategy_id": r.StrategyID, "symbol": r.Symbol, "action": string(r.Action)}
@@ -58,6 +54,7 @@ func (s *State) Fields() map[string]any {
 		put(m, "last_cause", int64(p.Tick))
 		put(m, "day_notional", p.Notional)
 		put(m, "day_orders", p.Orders)
+		p.Mark.put(m)
 		if len(p.Causes) > 0 {
 			m["causes"] = anyOf(p.Causes)
 		}
@@ -72,6 +69,14 @@ func (s *State) Fields() map[string]any {
 	}
 	f["reservations"], f["breaches"], f["traded"], f["strategies"] = reservations, breaches, traded, strategies
 	return f
+}
+
+func (m Mark) put(f map[string]any) {
+	if m.Equity.Valid {
+		put(f, "high_water_mark", m.Equity.Decimal)
+		put(f, "high_water_flow", m.Flow)
+	}
+	put(f, "high_water_at", m.At)
 }
 
 // put leaves out what is zero.
@@ -106,7 +111,7 @@ func ParseState(f map[string]any) (*State, error) {
 	r := &reader{}
 	s := &State{
 		Day:  Day{Start: get[time.Time](r, f, "day_start"), End: get[time.Time](r, f, "day_end"), Notional: r.decimal(f, "day_notional").Decimal, Orders: get[int64](r, f, "day_orders")},
-		Mark: Mark{Equity: r.decimal(f, "high_water_mark"), At: get[time.Time](r, f, "high_water_at"), Flow: r.decimal(f, "high_water_flow").Decimal},
+		Mark: r.mark(f),
 	}
 	for _, m := range r.maps(f, "reservations") {
 		s.Reservations = append(s.Reservations, signal.Reservation{
@@ -132,7 +137,7 @@ func ParseState(f map[string]any) (*State, error) {
 	strategies := get[map[string]any](r, f, "strategies")
 	for _, id := range slices.Sorted(maps.Keys(strategies)) {
 		m := get[map[string]any](r, strategies, id)
-		p := Progress{Tick: tick.Tick(get[int64](r, m, "last_cause")), Notional: r.decimal(m, "day_notional").Decimal, Orders: get[int64](r, m, "day_orders")}
+		p := Progress{Tick: tick.Tick(get[int64](r, m, "last_cause")), Notional: r.decimal(m, "day_notional").Decimal, Orders: get[int64](r, m, "day_orders"), Mark: r.mark(m)}
 		for _, c := range get[[]any](r, m, "causes") {
 			text, _ := c.(string)
 			p.Causes = append(p.Causes, text)
@@ -164,6 +169,10 @@ func (s *State) former(r *reader, f map[string]any) {
 }
 
 type reader struct{ errs []error }
+
+func (r *reader) mark(f map[string]any) Mark {
+	return Mark{Equity: r.decimal(f, "high_water_mark"), At: get[time.Time](r, f, "high_water_at"), Flow: r.decimal(f, "high_water_flow").Decimal}
+}
 
 func get[T any](r *reader, f map[string]any, name string) (v T) {
 	if f[name] == nil {

@@ -207,7 +207,7 @@ func again(t *testing.T, s account.Snapshot) {
 	if s.Account.Equity.Valid != back.Account.Equity.Valid || s.Account.Cash.Valid != back.Account.Cash.Valid || s.Account.BuyingPower.Valid != back.Account.BuyingPower.Valid {
 		t.Errorf("%+v\nread again as\n%+v", s.Account, back.Account)
 	}
-	if s.Raw != nil && s.Account.Changed(back.Account, 1) {
+	if s.Raw != nil && s.AccountChanged(back.Account, 1) {
 		t.Errorf("a change out of nowhere:\n%s", cmp.Diff(s.Account, back.Account))
 	}
 	if s.Hash() == "" {

@@ -55,10 +55,11 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 			return Unchanged, nil
 		}
 		next.Tick = max(next.Tick, stored.Tick) // a late request refreshes, but never turns the tick back
-		next.Version, next.Seq, next.ChangedSeq = stored.Version, stored.Seq+1, stored.ChangedSeq
+		next.Version, next.Seq, next.ChangedSeq, next.Changed = stored.Version, stored.Seq+1, stored.ChangedSeq, stored.Changed
 		if material {
-			next.ChangedSeq = next.Seq
+			next.ChangedSeq, next.Changed = next.Seq, next.Account.Figures()
 		}
+		next.LastEquityAt = stored.LastEquitySeen(next)
 		ordering := len(next.OpenOrders) > 0 || (next.Kept != account.Digest{} && stored.ordering)
 		next.ContentHash = next.Hash()
 		switch version, err := s.Snapshots.PutSnapshot(ctx, next); {
@@ -80,7 +81,7 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 // a strategy may act on what is written; while orders are open; and now and then. So what is acted on is fresh, and an
 // account at rest takes one call a minute.
 func (s *Service) wantsDetail(stored last, next account.Snapshot, heartbeat bool) bool {
-	if stored.Incomplete || stored.Account.Changed(next.Account, s.cfg.Band) {
+	if stored.Incomplete || stored.AccountChanged(next.Account, s.cfg.Band) {
 		return true
 	}
 	next.ChangedSeq = stored.ChangedSeq
@@ -105,7 +106,7 @@ func (s *Service) stored(ctx context.Context, userID string, remembered bool) (l
 }
 
 func (s *Service) material(stored, next account.Snapshot) bool {
-	return stored.Account.Changed(next.Account, s.cfg.Band) || stored.Incomplete != next.Incomplete || stored.Detail() != next.Detail() || stored.Flows.Changed(next.Flows)
+	return stored.AccountChanged(next.Account, s.cfg.Band) || stored.Incomplete != next.Incomplete || stored.Detail() != next.Detail() || stored.Flows.Changed(next.Flows)
 }
 
 // readDetail reads positions and open orders. Where that fails, the account is still worth storing: the older ones stay,
@@ -135,12 +136,7 @@ type flows struct {
 // wantsFlows says whether deposits and withdrawals are read too: where cash, positions or orders changed, since a flow changes
 // cash or positions; where they could not be read before; and once a day. An account at rest takes no call for them.
 func (s *Service) wantsFlows(stored, next account.Snapshot, heartbeat bool) bool {
-	return flowed(stored, next) || !stored.Flows.Gap.IsZero() || (heartbeat && stored.Flows.Due(next.ObservedAt))
-}
-
-// flowed says whether the account changed as by a flow.
-func flowed(stored, next account.Snapshot) bool {
-	return !stored.Account.SameCash(next.Account) || stored.Detail() != next.Detail()
+	return !stored.Account.SameCash(next.Account) || stored.Detail() != next.Detail() || stored.Account.ID != next.Account.ID || !stored.Flows.Gap.IsZero() || (heartbeat && stored.Flows.Due(next.ObservedAt))
 }
 
 // readFlows asks once. Where that fails, the account is still worth storing: the flows are not known then, so that a limit that
@@ -159,13 +155,16 @@ func (s *Service) readFlows(ctx context.Context, r *reader, f *flows, stored, ne
 	f.listed = list
 }
 
-// of is the flows of next, after those of stored.
+// of is the flows of next, after those of stored. Another account has others: they begin anew.
 func (f flows) of(stored, next account.Snapshot) account.Flows {
+	if stored.Account.ID != next.Account.ID {
+		stored.Flows = account.Flows{}
+	}
 	switch {
 	case f.failed:
-		return stored.Flows.Unread(stored.ObservedAt)
+		return stored.Flows.Unread(stored.Seen())
 	case f.read:
-		return stored.Flows.After(f.listed, stored.ObservedAt, next.ObservedAt, flowed(stored, next))
+		return stored.Flows.After(f.listed, stored.Seen(), next.Seen(), stored.Detail() != next.Detail())
 	}
 	return stored.Flows.WithoutRecent()
 }

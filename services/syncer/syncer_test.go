@@ -1,6 +1,7 @@
 package syncer_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"testing"
@@ -25,6 +26,7 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 // world is a syncer on in-memory stores, and its broker with one account.
 type world struct {
 	now     time.Time
+	id      string // of the account; "": a
 	cash    string
 	equity  string
 	err     error
@@ -49,7 +51,7 @@ func (w *world) Open(broker.Env, secret.Credentials) (broker.Session, error) { r
 
 func (w *world) Account(context.Context) (account.Reading, error) {
 	at := w.now
-	raw := map[string]any{"id": "a", "status": "ACTIVE", "cash": w.cash, "equity": w.equity, "buying_power": "100"}
+	raw := map[string]any{"id": cmp.Or(w.id, "a"), "status": "ACTIVE", "cash": w.cash, "equity": w.equity, "buying_power": "100"}
 	if during := w.during; during != nil {
 		w.during = nil
 		during()

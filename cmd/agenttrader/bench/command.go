@@ -22,8 +22,8 @@ func Command() *cobra.Command {
 threads, a bare loop of concurrent account calls that does nothing else, the syncer's handler alone, and the whole platform.
 The simulated broker is another process, the same for all; vault and store are in memory, and take as long as is said.
 
-CPU, allocations and memory are those of the measured process. Ticks are as fast as they can be, one after the other; the first,
-which builds the roster and fills the caches, is told apart. The two slow designs are measured on a part of the users.
+CPU, allocations and memory are those of the measured process. Ticks are as fast as they can be, one after the other; those
+that build the roster and fill the caches are not among them. The two slow designs are measured on a part of the users.
 It takes about a quarter of an hour; --runs 1 --growth 10000 --million 0 about four minutes.`,
 		Example: `  agenttrader bench --html bench.html --json > bench.json
   agenttrader bench --design sequential,pipeline --runs 1 --growth 0 --million 0 --days=false`,

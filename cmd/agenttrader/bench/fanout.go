@@ -60,7 +60,7 @@ func measureFanout(ctx context.Context, spec Spec) (Result, error) {
 		}
 		return nil
 	})
-	res, err := r.measure(ctx, func(ctx context.Context) (time.Duration, error) {
+	res, err := r.measure(ctx, 1, func(ctx context.Context) (time.Duration, error) {
 		t := tick.Of(r.clock.Step())
 		e := event.New("tick/"+t.String(), event.TypeTick, "scheduler", "")
 		e.SetExtension("publishtime", t.Time())

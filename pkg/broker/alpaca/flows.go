@@ -83,7 +83,7 @@ func flowOf(zone *time.Location, v any) (f account.Flow, ok bool, err error) {
 	if !flow || status == "pending" || status == "queued" || status == "rejected" {
 		return f, false, nil
 	}
-	f.ID = text["id"]
+	f.ID, f.InKind = text["id"], securities
 	if f.At, err = booked(zone, text); err != nil {
 		return f, false, err
 	}

@@ -23,6 +23,10 @@ func TestFlows(t *testing.T) {
 		}
 		return f
 	}
+	inKind := func(f account.Flow) account.Flow {
+		f.InKind = true
+		return f
+	}
 	for name, c := range map[string]struct {
 		row  string // after the id
 		want *account.Flow
@@ -32,10 +36,10 @@ func TestFlows(t *testing.T) {
 		"a number for an amount":        {`"activity_type":"TRANS","date":"2026-11-24","net_amount":-7`, new(flow("i", midnight, "-7"))},
 		"a journal, with a time":        {`"activity_type":"JNLC","date":"2026-11-24","net_amount":"5","created_at":"2026-11-24T14:00:00.5Z"`, new(flow("i", midnight.Add(9*time.Hour+500*time.Millisecond), "5"))},
 		"cash from another broker":      {`"activity_type":"ACATC","date":"2026-11-24","net_amount":"5"`, new(flow("i", midnight, "5"))},
-		"securities, with their amount": {`"activity_type":"ACATS","date":"2026-11-24","net_amount":"500","qty":"2"`, new(flow("i", midnight, "500"))},
-		"securities, with a price":      {`"activity_type":"JNLS","date":"2026-11-24","net_amount":"0","qty":"-2","price":"10.25"`, new(flow("i", midnight, "-20.5"))},
-		"securities of unknown value":   {`"activity_type":"ACATS","date":"2026-11-24","net_amount":"0","qty":"2"`, new(flow("i", midnight, ""))},
-		"securities without any figure": {`"activity_type":"ACATS","date":"2026-11-24"`, new(flow("i", midnight, ""))},
+		"securities, with their amount": {`"activity_type":"ACATS","date":"2026-11-24","net_amount":"500","qty":"2"`, new(inKind(flow("i", midnight, "500")))},
+		"securities, with a price":      {`"activity_type":"JNLS","date":"2026-11-24","net_amount":"0","qty":"-2","price":"10.25"`, new(inKind(flow("i", midnight, "-20.5")))},
+		"securities of unknown value":   {`"activity_type":"ACATS","date":"2026-11-24","net_amount":"0","qty":"2"`, new(inKind(flow("i", midnight, "")))},
+		"securities without any figure": {`"activity_type":"ACATS","date":"2026-11-24"`, new(inKind(flow("i", midnight, "")))},
 		"canceled":                      {`"activity_type":"CSD","date":"2026-11-24","net_amount":"5","status":"canceled"`, new(flow("i", midnight, "0"))},
 		"pending":                       {`"activity_type":"JNLC","date":"2026-11-24","net_amount":"5","status":"pending"`, nil},
 		"a trade":                       {`"activity_type":"FILL","transaction_time":"2026-11-24T15:00:00Z","price":"1","qty":"1"`, nil},
