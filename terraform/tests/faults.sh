@@ -55,7 +55,7 @@ plant value-the-code-refuses terraform/syncer.tf 's/tostring\(var.syncer.egress_
 plant other-event-type terraform/fanout.tf 's/agenttrader.tick.v1/agenttrader.ticks.v1/' 'what it publishes is read as'
 plant other-collection terraform/signaler.tf 's/tradingSignals/signals/' 'makes 0 events'
 plant other-probe terraform/modules/service/main.tf 's/"\/health"/"\/healthz"/' 'asks "/healthz"|asks /healthz'
-plant no-such-argument terraform/modules/service/main.tf 's/invoker_iam_disabled =/invoker_iam_off =/' 'Unsupported argument'
+plant no-such-argument terraform/modules/service/main.tf 's/invoker_iam_disabled =/invoker_iam_disabler =/' 'Unsupported argument'
 
 echo "terraform-faults: $planted planted, $missed not noticed"
 ((planted > 0 && missed == 0))
