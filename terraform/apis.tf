@@ -5,6 +5,7 @@ locals {
     ],
     local.envelopes || var.cmek ? ["cloudkms"] : [],
     var.gemini_location == null ? [] : ["aiplatform"],
+    var.telemetry ? ["telemetry"] : [],
     var.budget == null ? [] : ["billingbudgets"],
     var.images.console == null ? [] : ["iap"],
   ))

@@ -2,14 +2,15 @@
 # set beside that. A test holds both against the code (cmd/agenttrader/terraform).
 locals {
   settable = {
-    all     = ["LOG_LEVEL", "LOG_FORMAT"]
+    all     = ["LOG_FORMAT", "LOG_LEVEL", "METRICS_INTERVAL", "OTEL_EXPORTER_OTLP_ENDPOINT", "TELEMETRY", "TRACE_SAMPLE"]
     custody = ["KEY_CUSTODY_FALLBACK", "KMS_KEY_BEFORE"]
     fanout = [
       "ALPACA_LIVE_URL", "ALPACA_PAPER_URL", "FANOUT_HEALTH_CHANGES", "FANOUT_HOLD", "FANOUT_IDLE_CADENCE",
       "FANOUT_INLINE_SHARDS", "FANOUT_MAX_AGE", "FANOUT_PAGE_SIZE", "FANOUT_SCAN_EVERY", "FANOUT_SCAN_PARTS", "FANOUT_SPREAD",
+      "LEGACY_PHASE", "LEGACY_USER",
     ]
     syncer = [
-      "ALPACA_LIVE_URL", "ALPACA_PAPER_URL", "SYNCER_BAND", "SYNCER_BREAKER_OPEN", "SYNCER_BREAKER_USERS",
+      "ALPACA_LIVE_URL", "ALPACA_PAPER_URL", "LEGACY_PHASE", "LEGACY_USER", "SYNCER_BAND", "SYNCER_BREAKER_OPEN", "SYNCER_BREAKER_USERS",
       "SYNCER_BREAKER_WINDOW", "SYNCER_DEADLINE", "SYNCER_KEY_BUDGET", "SYNCER_KEY_TTL", "SYNCER_REMEMBER",
     ]
     signaler = [
@@ -28,6 +29,7 @@ locals {
       KEY_CUSTODY        = var.keys.custody
     },
     local.envelopes ? { KMS_KEY = local.envelope_key } : {},
+    var.telemetry ? { TELEMETRY = "gcp" } : {},
   )
   market_hours = var.market_data.user == null ? {} : { MARKET_DATA_USER = var.market_data.user }
 }

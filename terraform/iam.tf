@@ -31,6 +31,8 @@ locals {
     var.gemini_location == null ? {} : {
       "signaler/model" = { member = local.member.signaler, role = local.role.model_asker, condition = null }
     },
+    { for p in var.telemetry ? setproduct(["fanout", "syncer", "signaler"], ["telemetry.tracesWriter", "telemetry.metricsWriter", "serviceusage.serviceUsageConsumer"]) : [] :
+    "${p[0]}/${p[1]}" => { member = local.member[p[0]], role = "roles/${p[1]}", condition = null } },
     {
       "eventarc/agent" = { member = local.agents.eventarc, role = "roles/eventarc.serviceAgent", condition = null }
     },

@@ -140,6 +140,12 @@ variable "logs" {
   }
 }
 
+variable "telemetry" {
+  type        = bool
+  default     = false
+  description = "The services send traces and metrics to Google Cloud. To a receiver of your own instead: TELEMETRY and OTEL_EXPORTER_OTLP_ENDPOINT in each env."
+}
+
 variable "budget" {
   type = object({
     billing_account = string

@@ -28,6 +28,7 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 		"MARKET_DATA_USER="+p.accounts[0].userID, "MARKET_DATA_SECRET="+p.signalerSecret(),
 		"LOG_LEVEL="+p.opts.LogLevel.String(), "LOG_FORMAT=json",
 	)
+	env = append(env, p.opts.telemetryEnv()...)
 	urls := map[string]*string{"fanout": &at.fanout, "syncer": &at.syncer, "signaler": &at.signaler}
 	for _, name := range []string{"fanout", "syncer", "signaler"} {
 		s, err := startProcess(ctx, name, p.opts.Binaries, env, p.opts.Logs, p.log)

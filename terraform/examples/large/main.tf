@@ -30,6 +30,7 @@ module "agenttrader" {
 
   market_data         = { user = "platform" }
   gemini_location     = "us-central1"
+  telemetry           = true
   operators           = ["group:trading-ops@example.com"]
   notification_emails = ["trading-ops@example.com"]
   budget              = { billing_account = "012345-6789AB-CDEF01", amount = 30000 }
