@@ -3,10 +3,10 @@ GOLANGCI ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 MODULES  := pkg firestore services/fanout services/syncer services/signaler cmd/agenttrader
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rules check build up chaos bench lint fmt alone
+.PHONY: help run test test-rules check build up chaos bench lint fmt alone terraform-check terraform-faults
 
 help: ## list these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 run: ## a look: the whole platform in one process, 25 users, 5 ticks
 	go run ./cmd/agenttrader local --ticks 5 --interval 2s
@@ -29,7 +29,7 @@ chaos: ## the platform under fire: 500 users, 20 ticks, two minutes; then what m
 bench: build ## the platform beside its predecessor's design: a quarter of an hour, and a page with plots in bin/
 	bin/agenttrader bench --html bin/bench.html
 
-check: fmt lint alone test ## what must pass before a commit
+check: fmt lint alone test terraform-check ## what must pass before a commit
 
 fmt: ## fail on files that gofmt would change
 	@out=$$(gofmt -l $(MODULES)); if [ -n "$$out" ]; then echo "gofmt -w these: $$out"; exit 1; fi
@@ -40,3 +40,13 @@ lint: ## go vet and golangci-lint
 
 alone: ## every module builds without the workspace
 	@for m in $(MODULES); do (cd $$m && GOWORK=off go build ./... && GOWORK=off go mod verify >/dev/null) || exit 1; done; echo "all modules build alone"
+
+# Terraform: the real one where it is; TERRAFORM names another, or a stand-in. Nothing here needs a project.
+TERRAFORM ?= terraform
+TFLINT    ?= go run github.com/terraform-linters/tflint@v0.64.0
+
+terraform-check: ## Terraform: format, validate, test, lint, and the plans against policy and code
+	@TERRAFORM='$(TERRAFORM)' TFLINT='$(TFLINT)' terraform/tests/check.sh
+
+terraform-faults: ## plant ten faults in the Terraform, one at a time: terraform-check must turn red on each
+	@TERRAFORM='$(TERRAFORM)' terraform/tests/faults.sh
