@@ -29,10 +29,6 @@ import (
 
 // others are fields that the packages here do not write, and who does.
 var others = map[string]string{
-	"users/{uid} email":          "the owner, onboarding",
-	"users/{uid} displayName":    "the owner, onboarding",
-	"users/{uid} last_active_at": "onboarding",
-
 	"platform/riskControls strategies": "nobody: it is a user's only",
 }
 
@@ -167,7 +163,7 @@ func writeAll(t *testing.T, db *mem.DB) {
 	one := decimal.NewFromInt(1)
 	must(t, s.PutUser(ctx, user.User{ID: "u", Status: user.Active, CadenceMinutes: 1, BrokerEnv: "paper", SyncHours: market.Always, KeyVersion: "1", TenantID: "t"}))
 	snap := porttest.Snapshot("u", 1, noon)
-	snap.SlotMinutes, snap.Flows.Gap, snap.Flows.GapCash = 60, noon, decimal.NewNullDecimal(one)
+	snap.SlotMinutes, snap.CadenceMinutes, snap.Flows.Gap, snap.Flows.GapCash = 60, 1, noon, decimal.NewNullDecimal(one)
 	snap.Positions[0].AvgEntryPrice, snap.Positions[0].CurrentPrice = decimal.NewNullDecimal(one), decimal.NewNullDecimal(one)
 	o := &snap.OpenOrders[0]
 	o.Notional, o.FilledQty, o.LimitPrice, o.ClientOrderID = decimal.NewNullDecimal(one), decimal.NewNullDecimal(one), decimal.NewNullDecimal(one), "c"
@@ -218,7 +214,7 @@ func writeSignals(t *testing.T, s *store.Store, snap account.Snapshot, noon time
 		return risk.Plan{
 			Write: true,
 			Signals: []signal.Signal{{
-				ID: "g", UserID: "u", StrategyID: "s", Symbol: "SPY", Action: signal.Flat, Notional: one, Reason: "r", Status: signal.Rejected, Cause: "c", SnapshotSeq: snap.Seq,
+				ID: "g", UserID: "u", StrategyID: "s", Symbol: "SPY", Action: signal.Flat, Notional: one, Qty: decimal.NewNullDecimal(one), Reason: "r", Status: signal.Rejected, Cause: "c", SnapshotSeq: snap.Seq,
 				DenialCode: "D", CreatedAt: noon, ExpiresAt: noon, Shadow: true, RawModelOutput: "{}",
 			}},
 			Record: &risk.Record{ID: "d", StrategyID: "s", Cause: "c", At: noon, ExpireAt: noon, Signals: []string{"g"}, Outcome: []string{"o"}, Body: []byte{1}},

@@ -19,7 +19,7 @@ import (
 
 func localCommand() *cobra.Command {
 	var opts local.Options
-	var latency, duplicate, reorder, executor, logLevel, bars string
+	var latency, duplicate, reorder, executor, logLevel, bars, tracedShare string
 	var faults []string
 	var asJSON bool
 	c := &cobra.Command{
@@ -42,6 +42,9 @@ still prints the result.`,
   # on the official Firestore emulator
   agenttrader local --firestore=emulator --users 200 --ticks 3 --interval 10s --duplicate 10% --json
 
+  # traces and metrics, to Jaeger or an OpenTelemetry collector on this machine
+  agenttrader local --users 10 --ticks 3 --interval 2s --otlp http://127.0.0.1:4318
+
   # two hours of your own prices: the columns are symbol,timeframe,t,o,h,l,c,v
   agenttrader local --bars prices.csv --ticks 120 --interval 1s
 
@@ -63,6 +66,9 @@ still prints the result.`,
 			}
 			if opts.Executor, err = local.ParseShare(executor); err != nil {
 				return fmt.Errorf("--executor: %w", err)
+			}
+			if opts.Traced, err = local.ParseShare(tracedShare); err != nil {
+				return fmt.Errorf("--traced: %w", err)
 			}
 			if opts.Replay, err = readBars(bars); err != nil {
 				return err
@@ -91,6 +97,8 @@ still prints the result.`,
 	f.StringVar(&opts.UsersFile, "users-file", "", `users in place of made-up ones: a JSON list of {"user_id", "key_id", "secret_key"}`)
 	f.StringVar(&opts.Custody, "custody", gcp.SecretManager, `where the users' keys are: "secret-manager", or "envelope": encrypted in the documents`)
 	f.Uint64Var(&opts.Seed, "seed", 1, "makes the simulated accounts, prices and faults")
+	f.StringVar(&opts.OTLP, "otlp", "", "the root of a receiver of OTLP over HTTP, like http://127.0.0.1:4318: it is told of what the services do")
+	f.StringVar(&tracedShare, "traced", "100%", "with --otlp, share of the sync requests that are traced")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object at the end, and nothing else, on standard output")
 	f.StringVar(&logLevel, "log-level", "error", "debug, info, warn or error, on standard error")
 	return c

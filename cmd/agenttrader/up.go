@@ -17,7 +17,7 @@ import (
 
 func upCommand() *cobra.Command {
 	opts := local.Options{Interval: time.Minute, Firestore: local.Emulator}
-	var latency, duplicate, reorder, logLevel string
+	var latency, duplicate, reorder, logLevel, tracedShare string
 	var faults []string
 	var asJSON bool
 	c := &cobra.Command{
@@ -47,6 +47,9 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 			if opts.Reorder, err = local.ParseShare(reorder); err != nil {
 				return fmt.Errorf("--reorder: %w", err)
 			}
+			if opts.Traced, err = local.ParseShare(tracedShare); err != nil {
+				return fmt.Errorf("--traced: %w", err)
+			}
 			log, err := logger(c.ErrOrStderr(), logLevel)
 			if err != nil {
 				return err
@@ -70,6 +73,8 @@ Exit status 0 means that nothing was lost and nothing happened twice; Ctrl-C dra
 	f.StringVar(&reorder, "reorder", "0%", "share of all events that is held back, and so comes after later ones")
 	f.StringVar(&opts.Custody, "custody", gcp.SecretManager, `where the users' keys are: "secret-manager", or "envelope": encrypted in the documents`)
 	f.Uint64Var(&opts.Seed, "seed", 1, "makes the simulated accounts and prices")
+	f.StringVar(&opts.OTLP, "otlp", "", "the root of a receiver of OTLP over HTTP, like http://127.0.0.1:4318: it is told of what the services do")
+	f.StringVar(&tracedShare, "traced", "100%", "with --otlp, share of the sync requests that are traced")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object at the end, and nothing else, on standard output")
 	f.StringVar(&logLevel, "log-level", slog.LevelWarn.String(), "debug, info, warn or error, of the services too, on standard error")
 	return c

@@ -127,7 +127,7 @@ func (w *drainWorld) start(t *testing.T, addr string) (running, string) {
 	log := slog.New(slog.NewTextHandler(urlIn(at), nil))
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Events(ctx, Config{Host: "127.0.0.1", Port: port}, &event.Receiver{Handle: w.handle, Log: log})
+		ended <- Events(ctx, Config{Host: "127.0.0.1", Port: port}, &event.Receiver{Handle: w.handle, Log: log}, nil)
 	}()
 	select {
 	case url := <-at:

@@ -84,7 +84,7 @@ func TestConfigCallers(t *testing.T) {
 // https://cloud.google.com/logging/docs/structured-logging
 func TestLoggerUsesCloudsNames(t *testing.T) {
 	var b bytes.Buffer
-	log := serve.NewLogger(&b, serve.Config{LogLevel: slog.LevelWarn})
+	log := serve.NewLogger(&b, serve.Config{LogLevel: slog.LevelWarn}, serve.Source{Service: "syncer"})
 	log.Info("not shown")
 	log.Warn("look", "user_id", "u", slog.Group("g", "level", "inner", "msg", "inner"))
 	var got map[string]any
@@ -95,7 +95,7 @@ func TestLoggerUsesCloudsNames(t *testing.T) {
 		t.Error(err)
 	}
 	delete(got, "time")
-	want := map[string]any{"severity": "WARNING", "message": "look", "user_id": "u", "g": map[string]any{"level": "inner", "msg": "inner"}}
+	want := map[string]any{"severity": "WARNING", "message": "look", "service": "syncer", "user_id": "u", "g": map[string]any{"level": "inner", "msg": "inner"}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}

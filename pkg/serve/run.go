@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,8 +11,10 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/telemetry"
 )
 
 // Main runs a service's process until SIGTERM or SIGINT. An error of run ends it with status 1 and one line on standard
@@ -22,15 +25,24 @@ func Main(service string, run func(ctx context.Context, environ []string, logs i
 	err := run(ctx, os.Environ(), os.Stderr)
 	stop()
 	if err != nil {
-		NewLogger(os.Stderr, Config{LogFormat: os.Getenv("LOG_FORMAT")}).Error(
-			service+" ends: "+strings.ReplaceAll(err.Error(), "\n", "; "), "service", service)
+		NewLogger(os.Stderr, Config{LogFormat: os.Getenv("LOG_FORMAT")}, Source{Service: service, Revision: os.Getenv("K_REVISION")}).Error(
+			service + " ends: " + strings.ReplaceAll(err.Error(), "\n", "; "))
 		os.Exit(1)
 	}
 }
 
-// Events serves a handler of events until ctx ends, then lets work in flight end within Drain. Callers prove who they
-// are by an identity token; c.Validate allows none on loopback alone.
-func Events(ctx context.Context, c Config, r *event.Receiver) error {
+// What sending the last of the telemetry may take: what Drain leaves, within these. With gcp.Cloud's second it ends before
+// Cloud Run kills.
+const (
+	flushAtLeast = 500 * time.Millisecond
+	flushAtMost  = 2 * time.Second
+)
+
+// Events serves a handler of events until ctx ends, then lets work in flight end within Drain, and sends the last of the
+// telemetry (nil: there is none) in what is left of it. Callers prove who they are by an identity token; c.Validate allows
+// none on loopback alone.
+func Events(ctx context.Context, c Config, r *event.Receiver, t *telemetry.Telemetry) error {
+	r.Watch = t.Watch()
 	var door func(http.Handler) http.Handler
 	if c.checksCallers() {
 		v, err := event.NewVerifier(c.callers(), nil, r.Log) //nolint:contextcheck // it fetches keys as long as it is used
@@ -50,5 +62,9 @@ func Events(ctx context.Context, c Config, r *event.Receiver) error {
 		return fmt.Errorf("serve: %w", err)
 	}
 	r.Log.Info("stops: lets work in flight end", "limit", Drain)
-	return s.Stop(ctx)
+	began := time.Now()
+	err = s.Stop(ctx)
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(flushAtMost, max(flushAtLeast, Drain-time.Since(began))))
+	defer cancel()
+	return errors.Join(err, t.Close(flush))
 }

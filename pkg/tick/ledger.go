@@ -16,6 +16,9 @@ var (
 	ErrLost = errors.New("tick shard was taken over by another delivery")
 )
 
+// Scan in place of a shard is the comparison of the users with the roster, which publishes nothing.
+const Scan = "scan"
+
 // Claim is the right to publish one shard of one tick, from Cursor on.
 type Claim struct {
 	Tick      Tick

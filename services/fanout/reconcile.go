@@ -13,9 +13,6 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
-// scanShard is the name under which a tick's scan is claimed.
-const scanShard = "scan"
-
 // reconcile compares a part of the users with the roster, where it is time, and notes those about whom the roster is
 // wrong: the next tick puts them right. Events are delivered at least once, so it should find nobody.
 func (s *Service) reconcile(ctx context.Context, t tick.Tick) {
@@ -24,7 +21,7 @@ func (s *Service) reconcile(ctx context.Context, t tick.Tick) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*s.cfg.Hold)
 	defer cancel()
-	claim, err := s.claim(ctx, t, scanShard)
+	claim, err := s.claim(ctx, t, tick.Scan)
 	if err != nil {
 		return // somebody else does it, or the next hour
 	}

@@ -50,11 +50,19 @@ type Result struct {
 	Err     error // of Failed and Dropped
 }
 
+// Cause says in a word why a sync failed: a health.Cause, or BREAKER_OPEN; "" where it did not, or for another reason.
+func (r Result) Cause() string {
+	if errors.Is(r.Err, ErrBreakerOpen) {
+		return "BREAKER_OPEN"
+	}
+	return string(health.CauseOf(r.Err))
+}
+
 // Deps are what the service stands on. The functions may be nil.
 type Deps struct {
 	Vault     secret.Vault
 	Broker    broker.Broker
-	Snapshots account.Store
+	Snapshots account.CopyStore
 	Health    health.Store
 	Keys      user.Keys
 	Now       func() time.Time
@@ -237,9 +245,9 @@ func (s *Service) sync(ctx context.Context, req event.SyncRequest, t tick.Tick) 
 	next := account.Snapshot{
 		UserID: req.UserID, Account: reading.Account, Raw: reading.Raw, ObservedAt: reading.ObservedAt, Tick: t,
 		KeyVersion: used.version, KeyPath: s.keyPath(used, req.UserID), TraceParent: req.TraceParent,
-		SlotMinutes: req.SlotMinutes,
+		SlotMinutes: req.SlotMinutes, CadenceMinutes: req.CadenceMinutes,
 	}
-	outcome, err = s.store(ctx, r, next, req.CadenceMinutes)
+	outcome, err = s.store(ctx, r, next, req)
 	return outcome, r.partial(), err
 }
 

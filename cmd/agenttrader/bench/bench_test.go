@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/broker/sim"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/serve"
+	"github.com/agenttrader/agenttrader/pkg/telemetry/otlptest"
 )
 
 // Each design syncs every user at every tick: what is compared is the same work.
@@ -21,8 +23,11 @@ func TestDesigns(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { broker.Close(); _ = server.Stop(t.Context()) }()
-	for _, d := range append(designs(), Fanout) {
-		r, err := Measure(t.Context(), Spec{Design: d, Users: 40, Ticks: 3, Broker: server.URL()})
+	told := &otlptest.Receiver{}
+	receiver := httptest.NewServer(told)
+	defer receiver.Close()
+	for _, d := range append(allDesigns(), Fanout) {
+		r, err := Measure(t.Context(), Spec{Design: d, Users: 40, Ticks: 3, Broker: server.URL(), OTLP: receiver.URL})
 		if err != nil {
 			t.Errorf("%s: %v", d, err)
 			continue
@@ -35,6 +40,13 @@ func TestDesigns(t *testing.T) {
 				t.Errorf("%s: %v reads, %v writes, %v calls; the predecessor makes one of each", d, r.ReadsPerTick, r.WritesPerTick, r.BrokerCalls)
 			}
 		}
+	}
+	syncs := 0
+	for _, p := range told.Points("agenttrader_sync_lag_seconds") {
+		syncs += int(p.Count)
+	}
+	if syncs != 2*5*40 || len(told.Spans()) < 5*40 { // the two ticks that warm up too
+		t.Errorf("telemetry told of %d syncs and %d spans; want two designs with all syncs, one of them with all spans", syncs, len(told.Spans()))
 	}
 	if _, err := Measure(t.Context(), Spec{Design: "moon", Users: 1, Broker: server.URL()}); err == nil {
 		t.Error("an unknown design was measured")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,10 @@ CPU, allocations and memory are those of the measured process. Ticks are as fast
 that build the roster and fill the caches are not among them. The two slow designs are measured on a part of the users.
 It takes about a quarter of an hour; --runs 1 --growth 10000 --million 0 about four minutes.`,
 		Example: `  agenttrader bench --html bench.html --json > bench.json
-  agenttrader bench --design sequential,pipeline --runs 1 --growth 0 --million 0 --days=false`,
+  agenttrader bench --design sequential,pipeline --runs 1 --growth 0 --million 0 --days=false
+
+  # what telemetry costs: without it, with it, and with each request traced
+  agenttrader bench --design pipeline,pipeline-told,pipeline-traced --growth 0 --million 0 --days=false`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := Run(c.Context(), o, c.ErrOrStderr())
@@ -45,7 +49,7 @@ It takes about a quarter of an hour; --runs 1 --growth 10000 --million 0 about f
 		},
 	}
 	f := c.Flags()
-	f.StringSliceVar(&o.Designs, "design", designs(), "the designs to compare")
+	f.StringSliceVar(&o.Designs, "design", designs(), "the designs to compare, of "+strings.Join(allDesigns(), ", "))
 	f.IntVar(&o.Users, "users", 10_000, "users of the designs that are fast enough")
 	f.IntVar(&o.Runs, "runs", 3, "runs, of which the median is told")
 	f.IntSliceVar(&o.Growth, "growth", []int{1000, 10_000, 100_000}, "users of the platform alone, to see how it grows; 0: left out")

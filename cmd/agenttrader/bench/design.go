@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,12 +24,14 @@ import (
 
 // The designs that are compared.
 const (
-	Sequential = "sequential" // the predecessor: user after user
-	Pool       = "pool-32"    // the predecessor's own proposal: the same loop in 32 threads
-	Bare       = "bare"       // concurrent account calls and nothing else: the physical limit
-	Handler    = "handler"    // the syncer's Handle alone, without messages
-	Pipeline   = "pipeline"   // the whole platform
-	Fanout     = "fanout"     // a tick of the fanout alone, on a roster in the store
+	Sequential = "sequential"      // the predecessor: user after user
+	Pool       = "pool-32"         // the predecessor's own proposal: the same loop in 32 threads
+	Bare       = "bare"            // concurrent account calls and nothing else: the physical limit
+	Handler    = "handler"         // the syncer's Handle alone, without messages
+	Pipeline   = "pipeline"        // the whole platform
+	Told       = "pipeline-told"   // the same, with telemetry as it is by default
+	Traced     = "pipeline-traced" // the same, with each request traced
+	Fanout     = "fanout"          // a tick of the fanout alone, on a roster in the store
 )
 
 // Spec is one measurement, made in a process of its own.
@@ -39,6 +42,7 @@ type Spec struct {
 	Broker string        `json:"broker"` // the simulator's address
 	Vault  time.Duration `json:"vault"`  // latency of one access
 	Store  time.Duration `json:"store"`  // latency of one operation
+	OTLP   string        `json:"otlp"`   // the address of a receiver of telemetry
 
 	CPUProfile  string `json:"cpu_profile,omitempty"`  // file for a profile of what is measured
 	HeapProfile string `json:"heap_profile,omitempty"` // file for what is on the heap at the end
@@ -90,10 +94,10 @@ func Measure(ctx context.Context, spec Spec) (Result, error) {
 		return r.measure(ctx, 1, r.bare())
 	case Handler:
 		return r.handler(ctx)
-	case Pipeline:
+	case Pipeline, Told, Traced:
 		return r.platform(ctx)
 	}
-	return Result{}, fmt.Errorf("design %q: want %s, %s, %s, %s, %s or %s", spec.Design, Sequential, Pool, Bare, Handler, Pipeline, Fanout)
+	return Result{}, fmt.Errorf("design %q: want %s or %s", spec.Design, strings.Join(allDesigns(), ", "), Fanout)
 }
 
 // measure times ticks, after some that warm up connections and caches.

@@ -23,6 +23,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
+	"github.com/agenttrader/agenttrader/pkg/telemetry"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
 	"github.com/agenttrader/agenttrader/services/fanout"
@@ -47,6 +48,7 @@ type rig struct {
 	kms   *mem.KMS // nil: the keys are in the vault
 	calls atomic.Int64
 	alp   *alpaca.Broker
+	tel   *telemetry.Telemetry // nil: none
 
 	closers []func()
 }
@@ -81,8 +83,26 @@ func newRig(ctx context.Context, spec Spec) (*rig, error) {
 	pool.MaxIdleConnsPerHost, pool.MaxConnsPerHost, pool.MaxIdleConns = inFlight, inFlight, inFlight
 	r.closers = append(r.closers, pool.CloseIdleConnections)
 	var err error
-	r.alp, err = alpaca.New(alpaca.Config{PaperURL: spec.Broker, LiveURL: spec.Broker, Transport: &counting{pool, &r.calls}, Now: r.clock.Now})
+	if r.tel, err = spec.telemetry(ctx, r.clock.Now); err != nil {
+		return nil, err
+	}
+	r.closers = append(r.closers, func() { _ = r.tel.Close(context.WithoutCancel(ctx)) })
+	r.store = store.New(r.tel.DB(r.db))
+	r.alp, err = alpaca.New(alpaca.Config{PaperURL: spec.Broker, LiveURL: spec.Broker, Transport: r.tel.Transport(&counting{pool, &r.calls}), Now: r.clock.Now})
 	return r, err
+}
+
+// telemetry is the design's, as a service has it; nil: none.
+func (s Spec) telemetry(ctx context.Context, now func() time.Time) (*telemetry.Telemetry, error) {
+	cfg := telemetry.DefaultConfig()
+	cfg.Endpoint, cfg.Interval = s.OTLP, 5*time.Second // so that exports fall into what is measured
+	switch s.Design {
+	case Traced:
+		cfg.To, cfg.Sample = telemetry.OTLP, 1
+	case Told:
+		cfg.To = telemetry.OTLP
+	}
+	return telemetry.Open(ctx, cfg, telemetry.Source{Service: "bench", Platform: project}, now, slog.Default())
 }
 
 func userID(i int) string { return fmt.Sprintf("user-%07d", i) }
@@ -139,12 +159,16 @@ func (r *rig) syncer(observe func(context.Context, syncer.Result)) (*syncer.Serv
 	if err != nil {
 		return nil, err
 	}
-	vault, refused, err := cfg.Vault(keeper, r.clock.Now)
+	vault, refused, err := cfg.Vault(r.tel.Vault(keeper), r.clock.Now)
 	if err != nil {
 		return nil, err
 	}
 	return syncer.New(cfg, syncer.Deps{
-		Vault: vault, Refused: refused, Broker: r.alp, Snapshots: r.store, Health: r.store, Keys: r.store, Now: r.clock.Now, Observe: observe,
+		Vault: vault, Refused: refused, Broker: r.alp, Snapshots: r.store, Health: r.store, Keys: r.store, Now: r.clock.Now,
+		Observe: func(ctx context.Context, res syncer.Result) {
+			r.tel.Synced(ctx, string(res.Outcome), res.Cause(), res.Tick)
+			observe(ctx, res)
+		},
 	})
 }
 
@@ -179,15 +203,15 @@ func (r *rig) pipeline(ctx context.Context) (*pipeline, error) {
 	r.closers = append(r.closers, cancel)
 	p.requests = &queue{Queue: mem.StartQueue(ctx, delivery(syncerURL)), now: r.clock.Now, published: p.published}
 	p.fan, err = fanout.New(fanout.DefaultConfig(), fanout.Deps{
-		Users: r.store, Health: r.store, Trading: r.store, Roster: r.store, Notes: r.store, Scan: r.store, Ledger: r.store,
-		Requests: p.requests, Shards: (*instances)(p), Now: r.clock.Now, NewOwner: func() string { return "bench" },
+		Users: r.store, Health: r.store, Trading: r.store, Roster: r.tel.Roster(r.store), Notes: r.store, Scan: r.store, Ledger: r.tel.Ledger(r.store),
+		Requests: r.tel.Publisher("sync-requests", p.requests), Shards: r.tel.Publisher("sync-ticks", (*instances)(p)), Now: r.clock.Now, NewOwner: func() string { return "bench" },
 		Fault: func(_ context.Context, err error) { slog.Error("fanout", "error", err) },
 	})
 	if err != nil {
 		return nil, err
 	}
 	sig, err := signaler.New(signaler.DefaultConfig(), signaler.Deps{
-		Snapshots: r.store, Strategies: r.store, Signals: r.store, Controls: r.store, Quotes: market.None{}, Now: r.clock.Now,
+		Snapshots: r.store, Strategies: r.store, Signals: r.tel.Book(r.store), Controls: r.store, Quotes: market.None{}, Now: r.clock.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -238,7 +262,7 @@ func delivery(url string) mem.DeliveryConfig {
 }
 
 func (p *pipeline) listen(ctx context.Context, name string, h event.Handler) (string, error) {
-	s, err := serve.Listen(ctx, "127.0.0.1:0", &event.Receiver{Service: name, Handle: h, DeadLetters: none{}, Log: slog.New(slog.DiscardHandler)})
+	s, err := serve.Listen(ctx, "127.0.0.1:0", &event.Receiver{Service: name, Handle: h, DeadLetters: none{}, Log: slog.New(slog.DiscardHandler), Watch: p.tel.Watch()})
 	if err != nil {
 		return "", err
 	}
@@ -341,7 +365,7 @@ func (p *pipeline) tick(ctx context.Context) (took time.Duration, err error) {
 	p.mu.Unlock()
 	e := event.New("tick/"+t.String(), event.TypeTick, "scheduler", "")
 	e.SetExtension("publishtime", t.Time())
-	if err := p.fan.Handle(ctx, e); err != nil {
+	if err := p.handleTick(ctx, e); err != nil {
 		return 0, err
 	}
 	p.settled()
@@ -362,6 +386,18 @@ func (p *pipeline) tick(ctx context.Context) (took time.Duration, err error) {
 		}
 	}
 	return took, nil
+}
+
+// handleTick is told to the telemetry as a receiver would.
+func (p *pipeline) handleTick(ctx context.Context, e event.Event) error {
+	watch := p.tel.Watch()
+	if watch == nil {
+		return p.fan.Handle(ctx, e)
+	}
+	ctx, ended := watch(ctx, nil, &e)
+	err := p.fan.Handle(ctx, e)
+	ended(err)
+	return err
 }
 
 // session opens one user's account at the broker.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"runtime"
@@ -35,8 +37,8 @@ type Options struct {
 func (o Options) Validate() error {
 	var errs []error
 	for _, d := range o.Designs {
-		if !slices.Contains(designs(), d) {
-			errs = append(errs, fmt.Errorf("--design is %q: want some of %s", d, strings.Join(designs(), ", ")))
+		if !slices.Contains(allDesigns(), d) {
+			errs = append(errs, fmt.Errorf("--design is %q: want some of %s", d, strings.Join(allDesigns(), ", ")))
 		}
 	}
 	if o.Users < 100 || o.Users > 1_000_000 {
@@ -57,6 +59,9 @@ func (o Options) Validate() error {
 }
 
 func designs() []string { return []string{Sequential, Pool, Bare, Handler, Pipeline} }
+
+// allDesigns: what telemetry costs is measured when it is asked for.
+func allDesigns() []string { return append(designs(), Told, Traced) }
 
 // Report is all that was measured.
 type Report struct {
@@ -95,7 +100,9 @@ func Run(ctx context.Context, o Options, progress io.Writer) (Report, error) {
 		return r, err
 	}
 	defer stop()
-	m := measuring{o: o, broker: broker, out: progress}
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer receiver.Close()
+	m := measuring{o: o, broker: broker, receiver: receiver.URL, out: progress}
 	if r.Designs, err = m.designs(ctx); err != nil {
 		return r, err
 	}
@@ -126,9 +133,9 @@ func Run(ctx context.Context, o Options, progress io.Writer) (Report, error) {
 }
 
 type measuring struct {
-	o      Options
-	broker string
-	out    io.Writer
+	o                Options
+	broker, receiver string
+	out              io.Writer
 }
 
 // designs measures all in turn, several times: the machine's moods hit all.
@@ -169,11 +176,11 @@ func medians(runs []Result) Result {
 }
 
 func (m measuring) one(ctx context.Context, design string, users, ticks int) (Result, error) {
-	spec, err := json.Marshal(Spec{Design: design, Users: users, Ticks: ticks, Broker: m.broker, Vault: m.o.Vault, Store: m.o.Store})
+	spec, err := json.Marshal(Spec{Design: design, Users: users, Ticks: ticks, Broker: m.broker, Vault: m.o.Vault, Store: m.o.Store, OTLP: m.receiver})
 	if err != nil {
 		return Result{}, err
 	}
-	_, _ = fmt.Fprintf(m.out, "%-10s %7d users … ", design, users)
+	_, _ = fmt.Fprintf(m.out, "%-15s %7d users … ", design, users)
 	self, err := os.Executable()
 	if err != nil {
 		return Result{}, err

@@ -68,6 +68,12 @@ func (r Report) ratios() (lines []string) {
 			lines = append(lines, fmt.Sprintf("platform against %s: %.0f times as many users a second", name, p.UsersPerSecond/d.UsersPerSecond))
 		}
 	}
+	for _, name := range []string{Told, Traced} {
+		if d, ok := of[name]; ok {
+			lines = append(lines, fmt.Sprintf("%s against %s: %+.1f%% users a second, %+.1f%% CPU a sync, %+.1f%% allocations",
+				name, Pipeline, 100*(d.UsersPerSecond/p.UsersPerSecond-1), 100*(d.CPUPerSync/p.CPUPerSync-1), 100*(d.AllocsPerSync/p.AllocsPerSync-1)))
+		}
+	}
 	if b, ok := of[Bare]; ok {
 		lines = append(lines, fmt.Sprintf("CPU a sync against the bare loop: platform %.1f times", p.CPUPerSync/b.CPUPerSync))
 		if h, ok := of[Handler]; ok {

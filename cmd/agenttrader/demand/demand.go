@@ -39,7 +39,7 @@ func openCloud(ctx context.Context, project string, log *slog.Logger) (*desk, er
 		return nil, err
 	}
 	c := gcp.Open(settings.Project)
-	service, err := settings.Open(ctx, c, log)
+	service, err := settings.Open(ctx, c, log, nil)
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

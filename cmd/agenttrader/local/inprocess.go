@@ -17,6 +17,8 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/mem"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/serve"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/telemetry"
 	"github.com/agenttrader/agenttrader/services/fanout"
 	"github.com/agenttrader/agenttrader/services/signaler"
 	"github.com/agenttrader/agenttrader/services/syncer"
@@ -24,7 +26,11 @@ import (
 
 // inProcess mounts the services in this process, each behind a port of its own.
 func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
-	broker, quotes, bars, err := p.connectBroker()
+	tells, err := p.tells(ctx)
+	if err != nil {
+		return at, err
+	}
+	broker, err := p.connectBroker(tells.syncer)
 	if err != nil {
 		return at, err
 	}
@@ -32,10 +38,16 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 	if err != nil {
 		return at, err
 	}
+	quotes, bars, err := p.connectData(tells.signaler)
+	if err != nil {
+		return at, err
+	}
+	users := store.New(tells.fanout.DB(p.db))
 	fan, err := fanout.New(fanout.DefaultConfig(), fanout.Deps{
-		Users: p.store, Health: p.store, Trading: p.store, Roster: p.store, Notes: p.store, Scan: p.store, Ledger: p.store,
-		Requests: p.meter.requests(p.publisher(topicRequests)), Shards: p.publisher(topicTicks),
-		Now: p.now, NewOwner: uuid.NewString, Open: timetable.Open,
+		Users: users, Health: users, Trading: users, Roster: tells.fanout.Roster(users), Notes: users, Scan: users, Ledger: tells.fanout.Ledger(users),
+		Requests: p.meter.requests(tells.fanout.Publisher(topicRequests, p.publisher(topicRequests))),
+		Shards:   tells.fanout.Publisher(topicTicks, p.publisher(topicTicks)),
+		Now:      p.now, NewOwner: uuid.NewString, Open: timetable.Open,
 		Repaired: func(ctx context.Context, userID, wrong string) {
 			p.log.WarnContext(ctx, "roster is put right", "user_id", userID, "wrong", wrong)
 		},
@@ -44,21 +56,23 @@ func (p *platform) inProcess(ctx context.Context) (at endpoints, err error) {
 	if err != nil {
 		return at, err
 	}
+	users = store.New(tells.signaler.DB(p.db))
+	model := tells.signaler.Advisor(mem.NewAdvisor(p.opts.Seed))
 	sig, err := signaler.New(signaler.DefaultConfig(), signaler.Deps{
-		Snapshots: p.store, Strategies: p.store, Signals: p.store, Controls: p.store, Records: p.store, Quotes: quotes, Bars: bars, Now: p.now,
-		Advisor: &advice.Budget{Config: advice.Config{CallsPerUserDay: 24 * 60}, Next: mem.NewAdvisor(p.opts.Seed), Tally: p.store, Now: p.now},
+		Snapshots: users, Strategies: users, Signals: tells.signaler.Book(users), Controls: users, Records: users, Quotes: quotes, Bars: bars, Now: p.now,
+		Advisor: &advice.Budget{Config: advice.Config{CallsPerUserDay: 24 * 60}, Next: model, Tally: users, Now: p.now},
 		Fault:   p.fault,
 	})
 	if err != nil {
 		return at, err
 	}
-	if at.fanout, err = p.listen(ctx, "fanout", fan.Handle); err != nil {
+	if at.fanout, err = p.listen(ctx, "fanout", tells.fanout, fan.Handle); err != nil {
 		return at, err
 	}
-	if at.syncer, err = p.listenSyncer(ctx, broker); err != nil {
+	if at.syncer, err = p.listenSyncer(ctx, tells.syncer, broker); err != nil {
 		return at, err
 	}
-	at.signaler, err = p.listen(ctx, "signaler", sig.Handle)
+	at.signaler, err = p.listen(ctx, "signaler", tells.signaler, sig.Handle)
 	return at, err
 }
 
@@ -74,21 +88,31 @@ func (p *platform) timetable(b *alpaca.Broker) (*market.Timetable, error) {
 }
 
 // listenSyncer serves one instance, which chaos may kill and replace.
-func (p *platform) listenSyncer(ctx context.Context, b broker.Broker) (url string, err error) {
+func (p *platform) listenSyncer(ctx context.Context, tel *telemetry.Telemetry, b broker.Broker) (url string, err error) {
 	instance := func() (event.Handler, error) {
 		cfg := p.syncerConfig()
 		keeper, err := p.keeper()
 		if err != nil {
 			return nil, err
 		}
-		vault, refused, err := cfg.Vault(keeper, p.now)
+		vault, refused, err := cfg.Vault(tel.Vault(keeper), p.now)
 		if err != nil {
 			return nil, err
 		}
+		users := store.New(tel.DB(p.db))
+		tel.BreakerTurned(ctx, "closed")
 		s, err := syncer.New(cfg, syncer.Deps{
-			Vault: vault, Refused: refused, Broker: b, Snapshots: p.store, Health: p.store, Keys: p.store, Now: p.now, Observe: p.meter.synced,
+			Vault: vault, Refused: refused, Broker: b, Snapshots: users, Health: users, Keys: users, Now: p.now,
+			Observe: func(ctx context.Context, r syncer.Result) {
+				tel.Synced(ctx, string(r.Outcome), r.Cause(), r.Tick)
+				p.meter.synced(ctx, r)
+			},
+			Changed: tel.HealthChanged,
 			Fault:   p.fault,
-			Breaker: func(from, to string) { p.log.Error("circuit breaker of the broker", "from", from, "to", to) },
+			Breaker: func(from, to string) {
+				tel.BreakerTurned(ctx, to)
+				p.log.Error("circuit breaker of the broker", "from", from, "to", to)
+			},
 		})
 		if err != nil {
 			return nil, err
@@ -100,13 +124,13 @@ func (p *platform) listenSyncer(ctx context.Context, b broker.Broker) (url strin
 		if err != nil {
 			return "", err
 		}
-		return p.listen(ctx, "syncer", handle)
+		return p.listen(ctx, "syncer", tel, handle)
 	}
 	handle, err := instance()
 	if err != nil {
 		return "", err
 	}
-	return p.listen(ctx, "syncer", handle)
+	return p.listen(ctx, "syncer", tel, handle)
 }
 
 // syncerConfig: one instance stands for the fleet, and a minute of the platform's clock is an interval of real time,
@@ -126,8 +150,10 @@ func (p *platform) fault(_ context.Context, userID string, err error) {
 }
 
 // listen serves a handler of events on a port of its own.
-func (p *platform) listen(ctx context.Context, name string, h event.Handler) (url string, err error) {
-	var door http.Handler = &event.Receiver{Service: name, Handle: h, DeadLetters: p.dead, Log: p.log.With("service", name)}
+func (p *platform) listen(ctx context.Context, name string, tel *telemetry.Telemetry, h event.Handler) (url string, err error) {
+	var door http.Handler = &event.Receiver{
+		Service: name, Handle: h, DeadLetters: tel.Publisher(topicDead, p.dead), Log: p.log.With("service", name), Watch: tel.Watch(),
+	}
 	if p.opts.chaos != nil {
 		door = p.opts.chaos.answers(door)
 	}
@@ -139,28 +165,33 @@ func (p *platform) listen(ctx context.Context, name string, h event.Handler) (ur
 	return s.URL(), nil
 }
 
-func (p *platform) connectBroker() (*alpaca.Broker, market.Quotes, market.Bars, error) {
-	pool := alpaca.NewTransport()
-	p.onClose(pool.CloseIdleConnections)
-	calls := &countingTransport{next: pool, calls: &p.calls}
-	b, err := alpaca.New(alpaca.Config{PaperURL: p.trading, LiveURL: p.trading, Transport: calls, Now: p.now})
-	if err != nil {
-		return nil, nil, nil, err
-	}
+func (p *platform) connectBroker(tel *telemetry.Telemetry) (*alpaca.Broker, error) {
+	return alpaca.New(alpaca.Config{PaperURL: p.trading, LiveURL: p.trading, Transport: p.calling(tel), Now: p.now})
+}
+
+// connectData asks for market data, if there is a server of it.
+func (p *platform) connectData(tel *telemetry.Telemetry) (market.Quotes, market.Bars, error) {
 	if p.data == "" {
-		return b, market.None{}, market.NoBars{}, nil
+		return market.None{}, market.NoBars{}, nil
 	}
-	data, err := alpaca.NewData(alpaca.DataConfig{BaseURL: p.data, Transport: calls, Now: p.now}, func(ctx context.Context) (secret.Credentials, error) {
+	data, err := alpaca.NewData(alpaca.DataConfig{BaseURL: p.data, Transport: p.calling(tel), Now: p.now}, func(ctx context.Context) (secret.Credentials, error) {
 		return p.secrets.PlatformKeys(ctx, dataSecret)
 	})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	grid, err := market.NewGrid(market.Calendar{})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	return b, market.NewQuoteCache(data, p.now), market.NewBarCache(data, grid, p.now), nil
+	return market.NewQuoteCache(data, p.now), market.NewBarCache(data, grid, p.now), nil
+}
+
+// calling is a pool of connections to the broker, whose calls are counted.
+func (p *platform) calling(tel *telemetry.Telemetry) http.RoundTripper {
+	pool := alpaca.NewTransport()
+	p.onClose(pool.CloseIdleConnections)
+	return tel.Transport(&countingTransport{next: pool, calls: &p.calls})
 }
 
 // countingTransport counts the calls to the broker.

@@ -44,6 +44,8 @@ type Options struct {
 	Binaries  string             // a folder with the services' binaries: each runs as a process, in real time; "": all in this one
 	Logs      io.Writer          // of the processes
 	LogLevel  slog.Level         // of the processes
+	OTLP      string             // a receiver of telemetry; "": none
+	Traced    float64            // share of the requests that are traced there
 
 	chaos *chaos // what goes wrong besides; nil: nothing
 }
@@ -90,6 +92,9 @@ func (o Options) Validate() error {
 	}
 	if o.AlpacaURL != "" && o.Replay != nil {
 		errs = append(errs, errors.New("--bars works on the simulator only: leave out --alpaca-url"))
+	}
+	if cfg := o.telemetry(); cfg.Validate() != nil {
+		errs = append(errs, fmt.Errorf("--otlp, --traced: %w", cfg.Validate()))
 	}
 	return errors.Join(errs...)
 }

@@ -34,6 +34,7 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 	if len(p.accounts) > 0 {
 		env = append(env, "MARKET_DATA_USER="+p.accounts[0].userID)
 	}
+	env = append(env, p.opts.telemetryEnv()...)
 	urls := map[string]*string{"fanout": &at.fanout, "syncer": &at.syncer, "signaler": &at.signaler}
 	for _, name := range []string{"fanout", "syncer", "signaler"} {
 		s, err := startProcess(ctx, name, p.opts.Binaries, env, p.opts.Logs, p.log)

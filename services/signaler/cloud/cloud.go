@@ -13,6 +13,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
+	"github.com/agenttrader/agenttrader/pkg/telemetry"
 	"github.com/agenttrader/agenttrader/pkg/wire"
 	"github.com/agenttrader/agenttrader/services/signaler"
 )
@@ -36,24 +37,24 @@ func Read(environ []string, more ...interface{ Validate() error }) (*Settings, e
 	return s, serve.ReadEnv(environ, append(more, &s.Signaler, &s.Project, &s.data, &s.models, &s.budget, &s.hosts, &s.hours)...)
 }
 
-// Open makes the service on an opened project.
-func (s *Settings) Open(ctx context.Context, project *gcp.Cloud, log *slog.Logger) (*signaler.Service, error) {
+// Open makes the service on an opened project. tel may be nil.
+func (s *Settings) Open(ctx context.Context, project *gcp.Cloud, log *slog.Logger, tel *telemetry.Telemetry) (*signaler.Service, error) {
 	db, err := project.Firestore(ctx)
 	if err != nil {
 		return nil, err
 	}
-	quotes, bars, err := s.data.open(ctx, project)
+	quotes, bars, err := s.data.open(ctx, project, tel)
 	if err != nil {
 		return nil, err
 	}
-	users := store.New(db)
+	users := store.New(tel.DB(db))
 	var advisor strategy.Advisor
 	if s.models.Location != "" {
 		model, err := gemini.New(ctx, s.models, s.Project.ProjectID(), nil)
 		if err != nil {
 			return nil, err
 		}
-		advisor = &advice.Budget{Config: s.budget, Next: model, Tally: users, Now: time.Now}
+		advisor = &advice.Budget{Config: s.budget, Next: tel.Advisor(model), Tally: users, Now: time.Now}
 	}
 	var hours signaler.Hours
 	if s.hours.User != "" {
@@ -64,7 +65,7 @@ func (s *Settings) Open(ctx context.Context, project *gcp.Cloud, log *slog.Logge
 		hours = timetable.Open
 	}
 	return signaler.New(s.Signaler, signaler.Deps{
-		Snapshots: users, Strategies: users, Signals: users, Controls: users, Records: users, Quotes: quotes, Bars: bars, Hours: hours, Advisor: advisor, Now: time.Now,
+		Snapshots: users, Strategies: users, Signals: tel.Book(users), Controls: users, Records: users, Quotes: quotes, Bars: bars, Hours: hours, Advisor: advisor, Now: time.Now,
 		Fault: func(ctx context.Context, userID string, err error) {
 			log.WarnContext(ctx, err.Error(), "user_id", userID)
 		},

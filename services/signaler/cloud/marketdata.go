@@ -10,6 +10,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/secret"
+	"github.com/agenttrader/agenttrader/pkg/telemetry"
 )
 
 // noSecret as MARKET_DATA_SECRET turns market data off.
@@ -44,7 +45,7 @@ func (m *marketData) Validate() error {
 }
 
 // open reads the keys when data is first asked for: without them the service works all the same.
-func (m *marketData) open(ctx context.Context, cloud *gcp.Cloud) (market.Quotes, market.Bars, error) {
+func (m *marketData) open(ctx context.Context, cloud *gcp.Cloud, tel *telemetry.Telemetry) (market.Quotes, market.Bars, error) {
 	if m.Secret == noSecret {
 		return market.None{}, market.NoBars{}, nil
 	}
@@ -52,7 +53,7 @@ func (m *marketData) open(ctx context.Context, cloud *gcp.Cloud) (market.Quotes,
 	if err != nil {
 		return nil, nil, err
 	}
-	data, err := alpaca.NewData(alpaca.DataConfig{BaseURL: m.URL, Feed: m.Feed, Limit: m.Limit}, func(ctx context.Context) (secret.Credentials, error) {
+	data, err := alpaca.NewData(alpaca.DataConfig{BaseURL: m.URL, Feed: m.Feed, Limit: m.Limit, Transport: tel.Transport(alpaca.NewTransport())}, func(ctx context.Context) (secret.Credentials, error) {
 		return secrets.PlatformKeys(ctx, m.Secret)
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/telemetry"
 	"github.com/agenttrader/agenttrader/pkg/wire"
 	"github.com/agenttrader/agenttrader/services/fanout"
 )
@@ -22,11 +23,15 @@ func main() { serve.Main("fanout", run) }
 
 func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	cfg, http, topics, project := fanout.DefaultConfig(), serve.DefaultConfig(), gcp.DefaultTopics(), gcp.Config{}
-	hosts, asking := alpaca.DefaultHosts(), wire.MarketHours{}
-	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project, &hosts, &asking); err != nil {
+	hosts, asking, watching := alpaca.DefaultHosts(), wire.MarketHours{}, telemetry.DefaultConfig()
+	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project, &hosts, &asking, &watching); err != nil {
 		return err
 	}
-	log := serve.NewLogger(logs, http).With("service", "fanout")
+	log := serve.NewLogger(logs, http, serve.Source{Service: "fanout", Project: project.ProjectID(), Revision: watching.Revision})
+	tel, err := telemetry.Open(ctx, watching, telemetry.Source{Service: "fanout", Platform: project.ProjectID()}, time.Now, log)
+	if err != nil {
+		return err
+	}
 	cloud := gcp.Open(project)
 	defer func() { err = errors.Join(err, cloud.Close()) }()
 	db, err := cloud.Firestore(ctx)
@@ -39,7 +44,7 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 		if err != nil {
 			return err
 		}
-		requests = append(requests, p)
+		requests = append(requests, tel.Publisher(topic, p))
 	}
 	dead, err := cloud.Publisher(ctx, topics.DeadLetters)
 	if err != nil {
@@ -49,14 +54,14 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	users := store.New(db)
+	users := store.New(tel.DB(db))
 	timetable, err := asking.Timetable(ctx, cloud, hosts, users, func(err error) { log.Error("market hours are not known: everybody is synced", "error", err) })
 	if err != nil {
 		return err
 	}
 	service, err := fanout.New(cfg, fanout.Deps{
-		Users: users, Health: users, Trading: users, Roster: users, Notes: users, Scan: users, Ledger: users,
-		Requests: requests, Shards: shards, Now: time.Now, NewOwner: uuid.NewString, Open: timetable.Open,
+		Users: users, Health: users, Trading: users, Roster: tel.Roster(users), Notes: users, Scan: users, Ledger: tel.Ledger(users),
+		Requests: requests, Shards: tel.Publisher(topics.Ticks, shards), Now: time.Now, NewOwner: uuid.NewString, Open: timetable.Open,
 		Invalid: func(ctx context.Context, userID string, err error) {
 			log.WarnContext(ctx, "user is not synced", "user_id", userID, "error", err)
 		},
@@ -68,5 +73,5 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	return serve.Events(ctx, http, &event.Receiver{Service: "fanout", Handle: service.Handle, DeadLetters: dead, Log: log})
+	return serve.Events(ctx, http, &event.Receiver{Service: "fanout", Handle: service.Handle, DeadLetters: tel.Publisher(topics.DeadLetters, dead), Log: log}, tel)
 }
