@@ -30,8 +30,6 @@ import (
 
 // others are fields that the packages here do not write, and who does.
 var others = map[string]string{
-	"users/{uid} last_active_at": "onboarding",
-
 	"platform/riskControls strategies": "nobody: it is a user's only",
 }
 

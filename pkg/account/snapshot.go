@@ -87,15 +87,13 @@ func (s Snapshot) WithoutDetail() Snapshot {
 var (
 	// ErrNotFound: the user has no snapshot yet.
 	ErrNotFound = errors.New("no snapshot")
-	// ErrUnreadable: the stored snapshot holds what can't be understood.
-	ErrUnreadable = errors.New("can't be read")
 	// ErrConflict: the stored snapshot is not the one that this write was decided on; read and compare again.
 	ErrConflict = errors.New("snapshot was written by somebody else")
 )
 
 // Store keeps the users' snapshots.
 type Store interface {
-	// Snapshot returns a user's stored snapshot, or ErrNotFound.
+	// Snapshot returns a user's stored snapshot, ErrNotFound, or ErrUnreadable.
 	Snapshot(ctx context.Context, userID string) (Snapshot, error)
 	// PutSnapshot writes s in place of the one with s.Version, or as the user's first if that is zero: ErrConflict
 	// if there is another by now. The first is written only in a transaction that sees the user active: user.ErrGone.

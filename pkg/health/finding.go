@@ -7,6 +7,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
@@ -25,8 +26,7 @@ type Finding struct {
 
 const (
 	staleAfter = 5 * time.Minute            // at the platform's own pace, the predecessor's limit
-	slack      = 2 * time.Minute            // past a slower cadence
-	idle       = 5                          // minutes: the cadence of a user without strategies who names none
+	idle       = 5                          // minutes: the cadence of a user of whom nothing says one
 	longClosed = 4 * 24 * time.Hour         // the market, at most: of who is synced in its hours only
 	firstSync  = staleAfter + 5*time.Minute // from a user's first keys
 )
@@ -55,7 +55,7 @@ func Find(p user.Profile, snapshot *account.Snapshot, unreadable error, h Health
 	case snapshot == nil:
 		f.Well = now.Sub(latest(p.CreatedAt, p.LastActiveAt)) < firstSync
 		f.Advice = "The account was never synced, and no attempt failed. Do ticks come, and do fanout and syncer run? 'agenttrader doctor' looks."
-	case snapshot.Stale(now, staleLimit(p.User)):
+	case snapshot.Stale(now, staleLimit(p.User, snapshot.CadenceMinutes)):
 		f.Stale = true
 		f.Advice = fmt.Sprintf("The snapshot is of %s, and no attempt failed since. Do ticks come, and do fanout and syncer run? 'agenttrader doctor' looks.", snapshot.ObservedAt.UTC().Format(time.RFC3339))
 	default:
@@ -67,13 +67,17 @@ func Find(p user.Profile, snapshot *account.Snapshot, unreadable error, h Health
 	return f
 }
 
-// staleLimit is how old a user's snapshot may be. Where the market's hours count, nothing is known of the calendar here.
-func staleLimit(u user.User) time.Duration {
+// staleLimit is how old a user's snapshot may be, by the cadence at which it was written if the user has none. Where the market's
+// hours count, nothing is known of the calendar here.
+func staleLimit(u user.User, written int) time.Duration {
 	cadence := u.CadenceMinutes
+	if cadence == 0 {
+		cadence = written
+	}
 	if cadence == 0 {
 		cadence = idle
 	}
-	limit := max(staleAfter, time.Duration(cadence)*time.Minute+slack)
+	limit := tick.StaleAfter(staleAfter, cadence)
 	if u.SyncHours != market.Always && u.SyncHours != "" {
 		limit += longClosed
 	}

@@ -44,6 +44,7 @@ func TestFind(t *testing.T) {
 		"at night":                   {func(p *user.Profile) { p.SyncHours = market.Regular }, ago(90 * time.Hour), nil, health.Health{}, health.OK, true, false, ""},
 		"for a week":                 {func(p *user.Profile) { p.SyncHours = market.Regular }, ago(7 * 24 * time.Hour), nil, health.Health{}, health.OK, false, true, "doctor"},
 		"of nobody knows when":       {nil, &account.Snapshot{}, nil, health.Health{}, health.OK, false, true, "doctor"},
+		"written every half hour":    {func(p *user.Profile) { p.CadenceMinutes = 0 }, &account.Snapshot{ObservedAt: now.Add(-32 * time.Minute), CadenceMinutes: 30}, nil, health.Health{}, health.OK, true, false, ""},
 	} {
 		p := user.Profile{User: user.User{ID: "u", Status: user.Active, BrokerEnv: "paper", CadenceMinutes: 1, SyncHours: market.Always}}
 		if c.change != nil {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/envelope"
 	"github.com/agenttrader/agenttrader/pkg/roster"
@@ -24,11 +25,6 @@ const (
 	passes = 10 // over a user's documents, until there is nothing left
 )
 
-// The predecessor's documents, which hold one user's account each.
-const legacySnapshot = "alpacaAccounts/snapshot"
-
-func legacyTenant(id string) string { return "tenants/" + id + "/accounts/primary" }
-
 // Documents is the database as a removal needs it.
 type Documents interface {
 	document.DB
@@ -41,6 +37,8 @@ type Remover struct {
 	Users   user.Registry
 	Roster  roster.Refresher
 	Custody secret.Custody
+
+	LegacyUser string // whose the account is that was there before there were users, where it does not say; "": nobody's
 }
 
 // Removal is what was done.
@@ -195,36 +193,45 @@ func (r *Remover) legacy(ctx context.Context, p user.Profile, done *Removal) err
 	return nil
 }
 
-// legacyOf are the predecessor's documents that are this user's: they say so, or they are of a tenant that nobody else has.
-// shared are those of the tenant that are somebody else's too.
+// legacyOf are the predecessor's documents that are this user's: the account of a tenant that nobody else has, the account that
+// was there before there were users if it says so, and signals that say so or are of that tenant. shared is the account of a
+// tenant that others have too.
 func (r *Remover) legacyOf(ctx context.Context, p user.Profile) (theirs []document.Document, shared []string, err error) {
-	for _, path := range []string{legacySnapshot, legacyTenant(p.TenantID)} {
-		ofTenant := path != legacySnapshot
-		if ofTenant && (p.TenantID == "" || user.CheckTenant(p.TenantID) != nil) {
-			continue
-		}
-		d, err := r.DB.Get(ctx, path)
-		if errors.Is(err, document.ErrNotFound) {
-			continue
-		}
+	alone := false
+	if p.TenantID != "" && user.CheckTenant(p.TenantID) == nil {
+		others, err := r.DB.Query(ctx, document.Query{Collection: store.Users, Where: map[string]any{"tenant_id": p.TenantID}, Select: []string{"tenant_id"}, Limit: 2})
 		if err != nil {
 			return nil, nil, err
 		}
-		owner, said := d.Fields["user_id"].(string)
-		mine := owner == p.ID
-		if ofTenant && !said {
-			others, err := r.DB.Query(ctx, document.Query{Collection: store.Users, Where: map[string]any{"tenant_id": p.TenantID}, Select: []string{"tenant_id"}, Limit: 2})
-			if err != nil {
-				return nil, nil, err
-			}
-			mine = !slices.ContainsFunc(others, func(d document.Document) bool { return d.ID() != p.ID })
-		}
-		switch {
-		case mine:
+		alone = !slices.ContainsFunc(others, func(d document.Document) bool { return d.ID() != p.ID })
+		switch d, err := r.DB.Get(ctx, account.TenantPath(p.TenantID)); {
+		case err != nil && !errors.Is(err, document.ErrNotFound):
+			return nil, nil, err
+		case err == nil && alone:
 			theirs = append(theirs, d)
-		case ofTenant:
-			shared = append(shared, path)
+		case err == nil:
+			shared = append(shared, d.Path)
 		}
 	}
-	return theirs, shared, nil
+	switch d, err := r.DB.Get(ctx, account.GlobalPath); {
+	case err != nil && !errors.Is(err, document.ErrNotFound):
+		return nil, nil, err
+	case err == nil && (d.Fields["user_id"] == p.ID || d.Fields["user_id"] == nil && r.LegacyUser == p.ID):
+		theirs = append(theirs, d)
+	}
+	signals, err := r.DB.Query(ctx, document.Query{Collection: store.Signals, Where: map[string]any{"user_id": p.ID}})
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs = append(theirs, signals...)
+	if !alone {
+		return theirs, shared, nil
+	}
+	signals, err = r.DB.Query(ctx, document.Query{Collection: store.Signals, Where: map[string]any{"tenant_id": p.TenantID}})
+	for _, d := range signals {
+		if d.Fields["user_id"] == nil {
+			theirs = append(theirs, d)
+		}
+	}
+	return theirs, shared, err
 }

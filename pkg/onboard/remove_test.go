@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,7 +113,7 @@ func TestRemove(t *testing.T) {
 			if d := cmp.Diff(want, done.Documents); d != "" {
 				t.Errorf("documents (-want +got):\n%s", d)
 			}
-			if d := cmp.Diff([]string{"alpacaAccounts/snapshot", "tenants/t-alice/accounts/primary"}, done.Legacy); d != "" {
+			if d := cmp.Diff([]string{"tenants/t-alice/accounts/primary", "alpacaAccounts/snapshot"}, done.Legacy); d != "" {
 				t.Errorf("legacy documents (-want +got):\n%s", d)
 			}
 			w.gone("alice", before)
@@ -205,35 +206,44 @@ func TestRemovalMeetsKeys(t *testing.T) {
 // A document of the predecessor's goes only if it is this user's and nobody else's.
 func TestRemoveLegacy(t *testing.T) {
 	for name, c := range map[string]struct {
-		tenant string // of alice
-		fields document.Fields
-		other  string // tenant of bob
-		goes   bool
-		shared bool
+		tenant     string // of alice
+		other      string // tenant of bob
+		legacyUser string
+		documents  map[string]document.Fields
+		goes       []string
+		shared     bool
 	}{
-		"says so":                  {"acme", document.Fields{"user_id": "alice"}, "acme", true, false},
-		"another's word":           {"acme", document.Fields{"user_id": "bob"}, "", false, true},
-		"alone in the tenant":      {"acme", document.Fields{"tenant_id": "acme"}, "", true, false},
-		"not alone in the tenant":  {"acme", document.Fields{"tenant_id": "acme"}, "acme", false, true},
-		"no tenant":                {"", document.Fields{"tenant_id": "acme"}, "", false, false},
-		"a tenant that is no path": {"a/b", document.Fields{"tenant_id": "acme"}, "", false, false},
+		"alone in the tenant": {
+			"acme", "", "", map[string]document.Fields{"tenants/acme/accounts/primary": {"user_id": "a former one"}, "tradingSignals/1": {"tenant_id": "acme"}, "tradingSignals/2": {"tenant_id": "acme", "user_id": "bob"}},
+			[]string{"tenants/acme/accounts/primary", "tradingSignals/1"}, false,
+		},
+		"not alone in the tenant": {
+			"acme", "acme", "", map[string]document.Fields{"tenants/acme/accounts/primary": {"user_id": "alice"}, "tradingSignals/1": {"tenant_id": "acme"}, "tradingSignals/2": {"user_id": "alice"}},
+			[]string{"tradingSignals/2"}, true,
+		},
+		"no tenant":                {"", "", "", map[string]document.Fields{"tenants/acme/accounts/primary": {"user_id": "alice"}, "alpacaAccounts/snapshot": {"tenant_id": "acme"}, "tradingSignals/1": {"symbol": "SPY"}}, nil, false},
+		"a tenant that is no path": {"a/b", "", "", map[string]document.Fields{"tenants/acme/accounts/primary": {"user_id": "alice"}, "tradingSignals/1": {"tenant_id": "a/b"}}, nil, false},
+		"the first one":            {"", "", "", map[string]document.Fields{"alpacaAccounts/snapshot": {"user_id": "alice"}}, []string{"alpacaAccounts/snapshot"}, false},
+		"the first one, by name":   {"", "", "alice", map[string]document.Fields{"alpacaAccounts/snapshot": {"tenant_id": "acme"}}, []string{"alpacaAccounts/snapshot"}, false},
+		"another first one":        {"", "", "alice", map[string]document.Fields{"alpacaAccounts/snapshot": {"user_id": "bob"}}, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, ctx := newWorld(t, secrets), t.Context()
+			w.remover.LegacyUser = c.legacyUser
 			must(t, w.db.Set(ctx, store.UserPath("alice"), document.Fields{"tenant_id": c.tenant}))
 			must(t, w.db.Set(ctx, store.UserPath("bob"), document.Fields{"tenant_id": c.other}))
-			must(t, w.db.Set(ctx, "tenants/acme/accounts/primary", c.fields))
-			must(t, w.db.Set(ctx, "alpacaAccounts/snapshot", document.Fields{"tenant_id": "acme"}))
+			for path, f := range c.documents {
+				must(t, w.db.Set(ctx, path, f))
+			}
 			done, err := w.remover.Remove(ctx, "alice")
 			must(t, err)
-			if (len(done.Legacy) == 1) != c.goes || (len(done.Shared) == 1) != c.shared {
-				t.Errorf("%+v", done)
+			if d := cmp.Diff(c.goes, done.Legacy); d != "" || (len(done.Shared) == 1) != c.shared {
+				t.Errorf("%+v (-want +got):\n%s", done, d)
 			}
-			if _, err := w.db.Get(ctx, "tenants/acme/accounts/primary"); (err == nil) == c.goes {
-				t.Errorf("the tenant's document: %v", err)
-			}
-			if _, err := w.db.Get(ctx, "alpacaAccounts/snapshot"); err != nil {
-				t.Errorf("a snapshot that is nobody's: %v", err)
+			for path := range c.documents {
+				if _, err := w.db.Get(ctx, path); (err == nil) == slices.Contains(c.goes, path) {
+					t.Errorf("%s: %v", path, err)
+				}
 			}
 		})
 	}

@@ -19,7 +19,11 @@ func (s *Store) Snapshot(ctx context.Context, userID string) (account.Snapshot, 
 	if err != nil {
 		return account.Snapshot{}, err
 	}
-	return ParseSnapshot(userID, d)
+	snap, err := ParseSnapshot(userID, d)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", account.ErrUnreadable, err)
+	}
+	return snap, err
 }
 
 // PutSnapshot implements account.Store.

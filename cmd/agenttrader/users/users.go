@@ -48,7 +48,8 @@ type documents interface {
 const shown = 300
 
 func openCloud(ctx context.Context, project string) (_ *desk, err error) {
-	p, err := cloud.Open(project)
+	legacy := account.Legacy{Phase: account.Off}
+	p, err := cloud.Open(project, &legacy)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func openCloud(ctx context.Context, project string) (_ *desk, err error) {
 		where: p.String(), users: s, documents: s, now: time.Now, close: p.Close,
 		remover: func(ctx context.Context) (*onboard.Remover, error) {
 			custody, err := p.Keys(ctx, "")
-			return &onboard.Remover{DB: db, Users: s, Roster: s, Custody: custody}, err
+			return &onboard.Remover{DB: db, Users: s, Roster: s, Custody: custody, LegacyUser: legacy.User}, err
 		},
 	}, nil
 }
