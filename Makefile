@@ -1,18 +1,21 @@
 # The commands of AgentTrader's developers. `make help` lists them.
 GOLANGCI ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-MODULES  := pkg services/fanout services/syncer services/signaler cmd/agenttrader
+MODULES  := pkg firestore services/fanout services/syncer services/signaler cmd/agenttrader
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check build up chaos bench lint fmt alone
+.PHONY: help run test test-rules check build up chaos bench lint fmt alone
 
 help: ## list these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: ## a look: the whole platform in one process, 25 users, 5 ticks
 	go run ./cmd/agenttrader local --ticks 5 --interval 2s
 
 test: ## all tests, with the race detector
 	go test -race -timeout 30m work
+
+test-rules: ## the security rules on the emulator: each attempt of firestore/matrix.md, then each part of a condition taken away
+	CI=true go test -count=1 -v -run 'TestMatrix|TestRules|TestMutants' ./firestore
 
 build: ## all binaries, into bin/
 	go build -o bin/ ./cmd/agenttrader ./services/fanout/cmd/fanout ./services/syncer/cmd/syncer ./services/signaler/cmd/signaler

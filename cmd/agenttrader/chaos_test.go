@@ -63,7 +63,7 @@ func TestChaos(t *testing.T) {
 			broken: "no signal twice",
 		},
 		{
-			name: "snapshots are not written", file: "services/syncer/store.go", old: "switch version, err := s.Snapshots.PutSnapshot(ctx, next); {", mutated: "switch version, err := stored.Version, error(nil); {",
+			name: "snapshots are not written", file: "services/syncer/store.go", old: "switch version, err := s.put(ctx, next, req.TenantID); {", mutated: "switch version, err := stored.Version, error(nil); {",
 			broken: "no request is lost",
 		},
 	} {

@@ -13,6 +13,9 @@ import (
 // Broker is the value of a snapshot's broker field.
 const Broker = "alpaca"
 
+// maxCadence, a day, is the slowest: a larger number is a mistake, and would make no snapshot stale.
+const maxCadence = 24 * 60
+
 // Fields is the snapshot as it is stored (docs/data-model.md): the predecessor's fields for its readers, then
 // ours. A field that is missing is nil; those that are kept as they are stored are left out. updated_at is left to the
 // store, which has the server's time.
@@ -30,6 +33,8 @@ func (s Snapshot) Fields() map[string]any {
 		"raw":                 s.Raw,
 
 		"incomplete": s.Incomplete,
+
+		"cadence_minutes": intOrNil(s.CadenceMinutes),
 
 		"slot_minutes": intOrNil(s.SlotMinutes),
 		"tick":         s.Tick.String(),
@@ -80,6 +85,7 @@ func FromFields(userID string, f map[string]any, version time.Time) (Snapshot, e
 		SlotMinutes:  int(r.integer("slot_minutes")),
 		Version:      version,
 	}
+	s.CadenceMinutes = int(min(max(0, r.integer("cadence_minutes")), maxCadence))
 	if s.Raw == nil {
 		s.Raw = r.object("account")
 	}
@@ -98,6 +104,9 @@ func FromFields(userID string, f map[string]any, version time.Time) (Snapshot, e
 	s.Account = r.account(s.Raw)
 	s.Changed = Figures{r.decimal(f, "changed_equity"), r.decimal(f, "changed_buying_power")}
 	if err := errors.Join(r.errs...); err != nil {
+		if userID == "" {
+			return Snapshot{}, fmt.Errorf("snapshot: %w", err)
+		}
 		return Snapshot{}, fmt.Errorf("snapshot of user %s: %w", userID, err)
 	}
 	return s, nil

@@ -35,6 +35,8 @@ type Snapshot struct {
 
 	SlotMinutes int // meets each slot and bar's close of the user's enabled strategies; NoSlots if there are none; 0: not known
 
+	CadenceMinutes int // between two syncs of the user, as the request for it says; 0: not known
+
 	Tick       tick.Tick
 	Seq        int64     // 1, 2, 3 … one for each write
 	ChangedSeq int64     // the Seq of the last material change

@@ -120,10 +120,11 @@ func (c *Case) Decide(snap account.Snapshot, state *risk.State) risk.Run {
 	return out
 }
 
-// Wants says whether a decision would come to any signal, or denial, on a snapshot: mostly it does not.
+// Wants says whether a decision can come to anything that is to be written, on a snapshot: mostly it does not. A strategy with
+// a memory is asked without it here; that it keeps something says that it has one, and has to be asked again with it.
 func (c *Case) Wants(snap account.Snapshot) bool {
 	run := c.Decide(snap, &risk.State{})
-	return len(run.Intents) > 0 || run.Denial != nil
+	return len(run.Intents) > 0 || run.Denial != nil || run.Keep != nil
 }
 
 // Plan decides and judges in the placing transaction. It is pure. What comes to signals leaves a record.

@@ -19,10 +19,14 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/decision"
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/porttest"
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
+	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
+	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -178,6 +182,52 @@ func anyCase(t *rapid.T, kind string) (*decision.Case, risk.View) {
 	return c, risk.View{Snapshot: snap, State: state, Control: control(t)}
 }
 
+// third buys at the third cause that it sees.
+type third struct{}
+
+func (third) Triggers() strategy.Triggers { return strategy.Triggers{Every: 5 * time.Minute} }
+func (third) Needs() strategy.Needs       { return strategy.Needs{Symbols: []string{"SPY"}} }
+func (third) Decide(in strategy.Input) (d strategy.Decision, _ error) {
+	d.State = strategy.State{"seen": in.State["seen"] + "x"}
+	if d.State["seen"] == "xxx" {
+		d.Intents = []strategy.Intent{{Symbol: "SPY", Action: signal.Buy, Notional: decimal.NewFromInt(5)}}
+	}
+	return d, nil
+}
+
+// A strategy's memory lasts where nothing comes of the run, and a repeated delivery is no second cause.
+func TestMemory(t *testing.T) {
+	s := store.New(mem.NewDB(func() time.Time { return closing }))
+	if err := s.PutUser(t.Context(), user.User{ID: "u", Status: user.Active}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutSnapshot(t.Context(), porttest.Snapshot("u", 1, closing)); err != nil {
+		t.Fatal(err)
+	}
+	snap, err := s.Snapshot(t.Context(), "u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int
+	for _, cause := range []string{"a", "a", "b", "b", "c", "c", "d"} {
+		c := &decision.Case{
+			Definition: strategy.Definition{ID: "s", UserID: "u"}, Strategy: third{}, Cause: strategy.Cause{Text: "schedule:" + cause, Tick: tick.Of(closing) + tick.Tick(cause[0])},
+			Now: closing, MaxSnapshotAge: time.Hour, Life: time.Minute,
+		}
+		if !c.Wants(snap) {
+			t.Fatalf("%s is passed over", cause)
+		}
+		placed, err := s.Place(t.Context(), c.Batch(), c.Plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, len(placed))
+	}
+	if diff := cmp.Diff([]int{0, 0, 0, 0, 1, 0, 0}, got); diff != "" {
+		t.Errorf("signals (-want +got):\n%s", diff)
+	}
+}
+
 // A record suffices: by it alone the same is wanted, judged and signed, whatever the kind and the input.
 func TestReplay(t *testing.T) {
 	for _, kind := range strategy.Kinds() {
@@ -202,7 +252,7 @@ func TestReplay(t *testing.T) {
 					t.Fatalf("recorded %+v of %+v", r.Outcome, plan)
 				}
 				for i, s := range plan.Signals {
-					if want := (decision.Signal{ID: s.ID, Symbol: s.Symbol, Action: s.Action, Notional: s.Notional, Reason: s.Reason, Status: s.Status, DenialCode: s.DenialCode, Shadow: s.Shadow}); !cmp.Equal(want, r.Signals[i], same()) || plan.Record.Signals[i] != s.ID {
+					if want := (decision.Signal{ID: s.ID, Symbol: s.Symbol, Action: s.Action, Notional: s.Notional, Qty: s.Qty, Reason: s.Reason, Status: s.Status, DenialCode: s.DenialCode, Shadow: s.Shadow}); !cmp.Equal(want, r.Signals[i], same()) || plan.Record.Signals[i] != s.ID {
 						t.Fatalf("signal (-placed +recorded):\n%s", cmp.Diff(want, r.Signals[i], same()))
 					}
 				}

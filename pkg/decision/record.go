@@ -204,6 +204,7 @@ type (
 		Action     signal.Action       `json:"action"`
 		Notional   decimal.Decimal     `json:"notional"`
 		Target     decimal.NullDecimal `json:"target,omitzero"`
+		Qty        decimal.NullDecimal `json:"qty,omitzero"`
 		Confidence decimal.NullDecimal `json:"confidence,omitzero"`
 		Reason     string              `json:"reason,omitempty"`
 	}
@@ -232,14 +233,15 @@ type (
 	}
 	// Signal is what a decision says in a signal.Signal.
 	Signal struct {
-		ID         string          `json:"id"`
-		Symbol     string          `json:"symbol"`
-		Action     signal.Action   `json:"action"`
-		Notional   decimal.Decimal `json:"notional"`
-		Reason     string          `json:"reason"`
-		Status     signal.Status   `json:"status"`
-		DenialCode string          `json:"denial_code,omitempty"`
-		Shadow     bool            `json:"shadow,omitempty"`
+		ID         string              `json:"id"`
+		Symbol     string              `json:"symbol"`
+		Action     signal.Action       `json:"action"`
+		Notional   decimal.Decimal     `json:"notional"`
+		Qty        decimal.NullDecimal `json:"qty,omitzero"`
+		Reason     string              `json:"reason"`
+		Status     signal.Status       `json:"status"`
+		DenialCode string              `json:"denial_code,omitempty"`
+		Shadow     bool                `json:"shadow,omitempty"`
 	}
 )
 
@@ -303,7 +305,7 @@ func outcomeOf(run risk.Run, plan risk.Plan) Outcome {
 // SignalsOf is what a decision says in signals.
 func SignalsOf(signals []signal.Signal) []Signal {
 	return each(signals, func(s signal.Signal) Signal {
-		return Signal{s.ID, s.Symbol, s.Action, s.Notional, s.Reason, s.Status, s.DenialCode, s.Shadow}
+		return Signal{s.ID, s.Symbol, s.Action, s.Notional, s.Qty, s.Reason, s.Status, s.DenialCode, s.Shadow}
 	})
 }
 

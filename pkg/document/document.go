@@ -61,6 +61,16 @@ type Writer interface {
 	// Delete removes a document; one that does not exist is no error. Unless at is zero, the document's update time
 	// must still be at: ErrConflict, or either of ErrConflict and ErrNotFound if it is gone.
 	Delete(ctx context.Context, path string, at time.Time) error
+	// UpdateAll is Update of several different documents in one commit, all or none of them. The errors are Update's; the
+	// update time that it returns is every document's that it changed.
+	UpdateAll(ctx context.Context, list []Patch) (time.Time, error)
+}
+
+// Patch is one document's part of UpdateAll.
+type Patch struct {
+	Path   string
+	Fields Fields
+	At     time.Time // its precondition; zero: none
 }
 
 // Tx is a transaction: all reads come before the writes, which take effect together or not at all.

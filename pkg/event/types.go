@@ -70,7 +70,8 @@ type SyncRequest struct {
 	CadenceMinutes int    `json:"cadence_minutes"`
 	BrokerEnv      string `json:"broker_env"`
 	KeyVersion     string `json:"key_version,omitempty"`
-	TraceParent    string `json:"-"` // W3C trace context, from the event's traceparent extension
+	TenantID       string `json:"tenant_id,omitempty"` // as the user's document says, whatever it says
+	TraceParent    string `json:"-"`                   // W3C trace context, from the event's traceparent extension
 
 	// Health is the user's state before this sync; absent where it is well, so that a sync that goes well reads and
 	// writes no health.
@@ -83,7 +84,7 @@ type SyncRequest struct {
 
 // NewSyncRequest is the request for a user at a tick, of whom no more is known, as an event.
 func NewSyncRequest(t tick.Tick, u user.User, h health.Health) (Event, error) {
-	r := SyncRequest{UserID: u.ID, Tick: t.String(), CadenceMinutes: u.CadenceMinutes, BrokerEnv: u.BrokerEnv, KeyVersion: u.KeyVersion}
+	r := SyncRequest{UserID: u.ID, Tick: t.String(), CadenceMinutes: u.CadenceMinutes, BrokerEnv: u.BrokerEnv, KeyVersion: u.KeyVersion, TenantID: u.TenantID}
 	if h.Failing() {
 		r.Health = h.State
 	}

@@ -82,6 +82,37 @@ func (f *Firestore) Delete(ctx context.Context, path string, at time.Time) error
 	return err
 }
 
+// UpdateAll implements document.DB, as a transaction without a read.
+func (f *Firestore) UpdateAll(ctx context.Context, list []document.Patch) (time.Time, error) {
+	refs, paths := make([]*firestore.DocumentRef, len(list)), make([]string, len(list))
+	for i, p := range list {
+		ref, err := f.checked(p.Path, p.Fields)
+		if err != nil {
+			return time.Time{}, err
+		}
+		refs[i], paths[i] = ref, p.Path
+	}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	var committed firestore.CommitResponse
+	err := f.client.RunTransaction(ctx, func(_ context.Context, tx *firestore.Transaction) error {
+		for i, p := range list {
+			var at []firestore.Precondition
+			if !p.At.IsZero() {
+				at = append(at, firestore.LastUpdateTime(p.At))
+			}
+			if err := tx.Update(refs[i], updates(p.Fields), at...); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, firestore.MaxAttempts(attempts), firestore.WithCommitResponseTo(&committed))
+	if err != nil {
+		return time.Time{}, fault("update", strings.Join(paths, ", "), err)
+	}
+	return committed.CommitTime(), nil
+}
+
 func (f *Firestore) write(ctx context.Context, op, path string, fields document.Fields,
 	do func(context.Context, *firestore.DocumentRef) (*firestore.WriteResult, error),
 ) (updated time.Time, err error) {

@@ -38,6 +38,8 @@ func openFirestore(t *testing.T) document.DB {
 
 func TestFirestoreContract(t *testing.T) { porttest.DB(t, openFirestore) }
 
+func TestCopiesOnFirestore(t *testing.T) { porttest.Copies(t, openFirestore) }
+
 func TestStoreOnFirestore(t *testing.T) {
 	porttest.Store(t, func(t *testing.T) (porttest.Stores, func(string) []map[string]any) {
 		db := openFirestore(t)

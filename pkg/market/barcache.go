@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// MaxBars is how many bars of a symbol can be asked for.
-	MaxBars = 500
-	// maxKept bounds the bars of one timeframe in memory, about 300 bytes each: the deeper somebody looks back, the fewer
-	// symbols there may be.
+	// MaxBars is how many bars of a symbol can be asked for: 500 and the one before them, from which the first change follows.
+	MaxBars = 501
+	// maxKept bounds the bars of one timeframe in memory, about 300 bytes each: the deeper they are wanted, the fewer
+	// symbols are kept.
 	maxKept = 100_000
 
 	lateAfter  = 10 * time.Second // a bar that should be there and is not, is asked for again: after 10, 20 and 30 s
@@ -23,19 +23,33 @@ const (
 
 // BarCache asks for bars once in each timeframe's period, when the first caller comes after it closed, for all symbols
 // that were wanted lately; after that only for the new bars. It asks again for a bar that is late. A failure is remembered
-// for 10 s; until it is mended the last known bars are given, and the error: Grid.Fresh says which still count.
+// for 10 s; until it is mended the last known bars are given, and the error: Grid.Fresh says which still count. So are they,
+// with ErrLate, while a bar is late. A bar within a day that others have, and a symbol has not, is no late one: there was no
+// trade.
 type BarCache struct {
-	bars  Bars
-	grid  Grid
-	now   func() time.Time
-	pools map[Timeframe]*pool[[]Bar]
+	bars   Bars
+	grid   Grid
+	now    func() time.Time
+	pools  map[Timeframe]*pool[[]Bar]
+	newest map[Timeframe]*newest // each under its pool's lock
+}
+
+// newest is when the newest bars begin that any symbol has.
+type newest struct{ shares, crypto time.Time }
+
+func (n *newest) of(symbol string) *time.Time {
+	if IsCrypto(symbol) {
+		return &n.crypto
+	}
+	return &n.shares
 }
 
 // NewBarCache caches the answers of bars, by the time of now.
 func NewBarCache(bars Bars, grid Grid, now func() time.Time) *BarCache {
-	c := &BarCache{bars: bars, grid: grid, now: now, pools: map[Timeframe]*pool[[]Bar]{}}
+	c := &BarCache{bars: bars, grid: grid, now: now, pools: map[Timeframe]*pool[[]Bar]{}, newest: map[Timeframe]*newest{}}
 	for _, t := range Timeframes() {
-		c.pools[t] = &pool[[]Bar]{now: now, most: MaxSymbols, idle: 2*t.Duration() + time.Hour, entries: map[string]*entry[[]Bar]{}}
+		c.newest[t] = &newest{}
+		c.pools[t] = &pool[[]Bar]{now: now, most: MaxSymbols, room: maxKept, idle: 2*t.Duration() + time.Hour, entries: map[string]*entry[[]Bar]{}}
 	}
 	return c
 }
@@ -52,9 +66,6 @@ func (c *BarCache) Closed(ctx context.Context, symbols []string, t Timeframe, n 
 		by = now
 	}
 	p := c.pools[t]
-	p.mu.Lock()
-	p.most = min(p.most, maxKept/n)
-	p.mu.Unlock()
 	err := p.get(ctx, symbols,
 		func(e *entry[[]Bar]) { e.want = max(e.want, n) },
 		func(s string, e *entry[[]Bar]) bool {
@@ -64,10 +75,14 @@ func (c *BarCache) Closed(ctx context.Context, symbols []string, t Timeframe, n 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	got := make(map[string][]Bar, len(symbols))
+	var late []string
 	for _, s := range symbols {
 		e := p.entries[s]
 		if e == nil || len(e.value) == 0 {
 			continue
+		}
+		if c.late(s, e, t, by) {
+			late = append(late, s)
 		}
 		bars := e.value
 		for len(bars) > 0 && c.grid.End(s, t, bars[len(bars)-1].At).After(by) {
@@ -80,7 +95,20 @@ func (c *BarCache) Closed(ctx context.Context, symbols []string, t Timeframe, n 
 			got[s] = bars[max(0, len(bars)-n):]
 		}
 	}
+	if late != nil && err == nil {
+		err = fmt.Errorf("%s of %v: %w", t, late, ErrLate)
+	}
 	return got, err
+}
+
+// late says whether the newest bar by a time is missing, and may yet come. Once others have theirs, and the source had time to
+// make all of them, there was no trade; a day without one is rare enough to be waited for.
+func (c *BarCache) late(symbol string, e *entry[[]Bar], t Timeframe, by time.Time) bool {
+	if e.missing.IsZero() || e.again.IsZero() {
+		return false
+	}
+	end := c.grid.End(symbol, t, e.missing)
+	return !end.After(by) && (t == OneDay || e.asked.Before(end.Add(lateAfter)) || c.newest[t].of(symbol).Before(e.missing))
 }
 
 // mark is the period whose bar is the newest that had closed by a time.
@@ -102,6 +130,9 @@ func (c *BarCache) fetch(ctx context.Context, t Timeframe, by time.Time, symbols
 	p.mu.Lock()
 	for _, s := range symbols {
 		e := p.entries[s]
+		if e == nil {
+			continue // it made room
+		}
 		if n := missing(e, t, by); n <= fewNew && n < e.want && e.depth >= e.want {
 			few, add = append(few, s), max(add, n)
 			continue
@@ -177,17 +208,21 @@ func (c *BarCache) keep(symbol string, e *entry[[]Bar], t Timeframe, by time.Tim
 		e.tries = 0
 	}
 	e.value, e.known, e.mark, e.fault = bars[max(0, len(bars)-e.depth-1):], len(bars) > 0, max(e.mark, mark), nil
-	e.again = time.Time{}
 	now := c.now()
+	e.again, e.missing, e.asked = time.Time{}, time.Time{}, now
 	if len(bars) == 0 {
 		return
 	}
-	newest := bars[len(bars)-1]
-	revised := c.grid.End(symbol, t, newest.At).Add(dayRevised)
-	switch late := newest.At.Before(c.grid.Back(symbol, t, by, 1)); {
+	at := bars[len(bars)-1].At
+	if n := c.newest[t].of(symbol); at.After(*n) {
+		*n = at
+	}
+	revised := c.grid.End(symbol, t, at).Add(dayRevised)
+	due, ok := c.grid.Due(symbol, t, by)
+	switch late := ok && at.Before(due); {
 	case late && e.tries < lateTries:
 		e.tries++
-		e.again = now.Add(time.Duration(e.tries) * lateAfter)
+		e.again, e.missing = now.Add(time.Duration(e.tries)*lateAfter), due
 	case !late && t == OneDay && !IsCrypto(symbol) && now.Before(revised):
 		e.again = revised
 	}

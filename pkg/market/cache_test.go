@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -244,12 +245,60 @@ func TestTooManySymbols(t *testing.T) {
 		if got, err := c.Latest(t.Context(), all); len(got) != market.MaxSymbols || err != nil {
 			t.Fatal(len(got), err)
 		}
-		if got, err := c.Latest(t.Context(), []string{"A1", "B"}); len(got) != 1 || err == nil {
+		if got, err := c.Latest(t.Context(), append(all, "B")); len(got) != market.MaxSymbols || !errors.Is(err, market.ErrRejected) {
+			t.Errorf("one too many at once: %d, %v", len(got), err)
+		}
+		time.Sleep(time.Second)
+		s.take()
+		if got, err := c.Latest(t.Context(), all[1:]); len(got) != market.MaxSymbols-1 || err != nil || len(s.take()) != 0 {
+			t.Errorf("what is known: %d, %v", len(got), err)
+		}
+		if got, err := c.Latest(t.Context(), []string{"A1", "B"}); len(got) != 2 || err != nil || len(s.take()) != 1 {
 			t.Errorf("one too many: %v, %v", got, err)
 		}
-		time.Sleep(time.Hour)
-		if got, err := c.Latest(t.Context(), []string{"B"}); len(got) != 1 || err != nil {
-			t.Errorf("after an hour: %v, %v", got, err)
+		if got, err := c.Latest(t.Context(), all[1:]); len(got) != market.MaxSymbols-1 || err != nil || len(s.take()) != 0 {
+			t.Errorf("room was made by what had been asked for more lately: %d, %v", len(got), err)
+		}
+		if got, err := c.Latest(t.Context(), all[:1]); len(got) != 1 || err != nil || len(s.take()) != 1 {
+			t.Errorf("what made room: %v, %v", got, err)
+		}
+	})
+}
+
+// A user who looks back far, at many symbols, takes nobody else's bars away; those that are asked for stay.
+func TestDeepBars(t *testing.T) {
+	at(t, "2026-11-24 16:00:02", func(t *testing.T, s *source, c *market.BarCache) {
+		ask := func(n int, symbols ...string) {
+			t.Helper()
+			got, err := c.Closed(t.Context(), symbols, market.OneDay, n, time.Now())
+			if err != nil || len(got) != len(symbols) {
+				t.Fatalf("%d symbols, %v; want %d", len(got), err, len(symbols))
+			}
+			for symbol, bars := range got {
+				if len(bars) != n {
+					t.Fatalf("%s: %d bars, want %d", symbol, len(bars), n)
+				}
+			}
+		}
+		ask(50, "SPY")
+		for i := range 15 {
+			var many []string
+			for j := range 20 {
+				many = append(many, fmt.Sprintf("X%dY%d", i, j))
+			}
+			ask(market.MaxBars, many...)
+			ask(50, "SPY")
+			time.Sleep(time.Second)
+		}
+		ask(200, "TLT")
+		spy := 0
+		for _, asked := range s.take() {
+			if strings.Contains(asked, "SPY") {
+				spy++
+			}
+		}
+		if spy > 2 {
+			t.Errorf("SPY, which is asked for all the time, was fetched %d times", spy)
 		}
 	})
 }
@@ -322,7 +371,7 @@ func TestLateBarsAndSplits(t *testing.T) {
 		newest := func() time.Time {
 			t.Helper()
 			got, err := c.Closed(t.Context(), []string{"SPY", "TLT"}, market.FiveMinutes, 10, time.Now())
-			if err != nil || len(got["SPY"]) != 10 || len(got["TLT"]) != 10 {
+			if (err != nil && !errors.Is(err, market.ErrLate)) || len(got["SPY"]) != 10 || len(got["TLT"]) != 10 {
 				t.Fatal(got, err)
 			}
 			return got["SPY"][9].At
@@ -369,6 +418,45 @@ func TestLateBarsAndSplits(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Late is what may yet come: for as long as it is asked for again, and of a bar within a day that others have, for 10 s.
+func TestLate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		when      string
+		timeframe market.Timeframe
+		late      map[string]time.Duration
+		want      map[string]time.Duration // until when after the close, and 5 s more at most; missing: never
+	}{
+		"all in time":               {"2026-11-24 12:00:00", "5Min", nil, nil},
+		"all by 5 s":                {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": 5 * time.Second, "TLT": 5 * time.Second}, map[string]time.Duration{"SPY": 10 * time.Second, "TLT": 10 * time.Second}},
+		"all for ever":              {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": time.Hour, "TLT": time.Hour}, map[string]time.Duration{"SPY": 60 * time.Second, "TLT": 60 * time.Second}},
+		"one was not traded":        {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"TLT": time.Hour}, map[string]time.Duration{"TLT": 10 * time.Second}},
+		"a day's":                   {"2026-11-24 16:00:00", "1Day", map[string]time.Duration{"TLT": time.Hour}, map[string]time.Duration{"TLT": 60 * time.Second}},
+		"in the evening":            {"2026-11-24 18:00:00", "5Min", map[string]time.Duration{"SPY": 3 * time.Hour, "TLT": 3 * time.Hour}, nil},
+		"before anything is traded": {"2026-11-24 09:30:00", "30Min", map[string]time.Duration{"SPY": time.Hour}, nil},
+	} {
+		at(t, tt.when, func(t *testing.T, s *source, c *market.BarCache) {
+			maps.Copy(s.late, tt.late)
+			begin, last := time.Now(), map[string]time.Duration{}
+			for range 130 {
+				for _, symbol := range []string{"SPY", "TLT"} {
+					if _, err := c.Closed(t.Context(), []string{"SPY", "TLT"}, tt.timeframe, 10, time.Now()); err != nil && !errors.Is(err, market.ErrLate) {
+						t.Fatal(err)
+					}
+					if _, err := c.Closed(t.Context(), []string{symbol}, tt.timeframe, 10, time.Now()); err != nil {
+						last[symbol] = time.Since(begin).Truncate(time.Second) + time.Second
+					}
+				}
+				time.Sleep(time.Second)
+			}
+			for _, symbol := range []string{"SPY", "TLT"} {
+				if got, want := last[symbol], tt.want[symbol]; got < want || got > want+5*time.Second {
+					t.Errorf("%s: %s is late until %s after the close, want %s", name, symbol, got, want)
+				}
+			}
+		})
+	}
 }
 
 // A day's bar comes with the close, and once more when the closing auction's price is in.

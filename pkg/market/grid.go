@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Grid says where bars lie in time. Where its calendar knows nothing, every weekday counts as a trading day from 09:30 to
-// 16:00 New York time: a half day's bar then closes late, and after a holiday one bar seems to be missing.
+// Grid says where bars lie in time. Where its calendar knows nothing, every day that is no Holiday counts as a trading day
+// from 09:30 to 16:00 New York time: a half day's bar then closes late, and its afternoon's bars seem to be missing.
 type Grid struct {
 	zone     *time.Location
 	calendar Calendar
@@ -81,8 +81,18 @@ func (g Grid) Back(symbol string, t Timeframe, by time.Time, n int) time.Time {
 	return day.UTC()
 }
 
+// Due is when the bar begins that closed with a period that was the newest by a time, and should be there; ok is false where
+// none did: at night, say.
+func (g Grid) Due(symbol string, t Timeframe, by time.Time) (at time.Time, ok bool) {
+	at = g.Back(symbol, t, by, 1)
+	if t == OneDay {
+		return at, !IsCrypto(symbol)
+	}
+	return at, g.End(symbol, t, at).Equal(by.Truncate(t.Duration()))
+}
+
 // Fresh leaves out the symbols whose newest bar is more than one bar behind. Nights, weekends and holidays make no bar
-// old. One bar is forgiven: it may be late, may lack a trade, and a calendar may lack a holiday.
+// old. One bar is forgiven: it may be late, or may lack a trade.
 func (g Grid) Fresh(bars map[string][]Bar, t Timeframe, now time.Time) map[string][]Bar {
 	fresh := make(map[string][]Bar, len(bars))
 	for symbol, b := range bars {
@@ -105,5 +115,5 @@ func (g Grid) hours(day time.Time) (open, closes time.Time, trading bool) {
 		}
 		return c.days[i].Open, c.days[i].Close, true
 	}
-	return open, closes, day.Weekday() != time.Saturday && day.Weekday() != time.Sunday
+	return open, closes, !Holiday(day)
 }

@@ -18,12 +18,21 @@ type Quote struct {
 	At       time.Time // UTC
 }
 
-// Mid is half-way between bid and ask; ok is false unless both sides are quoted and not crossed.
+// widest is how many times a quote's spread must go into twice its mid: a spread of 5 %. Stub quotes, and those of hours in
+// which nobody trades, are wider, and their middle is the price of nothing.
+const widest = 40
+
+// Mid is half-way between bid and ask; ok is false unless both sides are quoted, are not crossed, and lie no more than 5 %
+// of the mid apart.
 func (q Quote) Mid() (mid decimal.Decimal, ok bool) {
 	if !q.Bid.IsPositive() || !q.Ask.IsPositive() || q.Bid.GreaterThan(q.Ask) {
 		return decimal.Decimal{}, false
 	}
-	return q.Bid.Add(q.Ask).Div(decimal.NewFromInt(2)), true
+	both := q.Bid.Add(q.Ask)
+	if q.Ask.Sub(q.Bid).Mul(decimal.NewFromInt(widest)).GreaterThan(both) {
+		return decimal.Decimal{}, false
+	}
+	return both.Div(decimal.NewFromInt(2)), true
 }
 
 // Quotes gives the latest quotes.

@@ -21,10 +21,12 @@ const (
 type pool[T any] struct {
 	now  func() time.Time
 	most int           // symbols
+	room int           // of all their wants; 0: no bound
 	idle time.Duration // a symbol that nobody asked for in so long is forgotten
 
 	mu      sync.Mutex
 	entries map[string]*entry[T]
+	wants   int           // of all entries
 	flight  chan struct{} // closed when the running fetch ends; nil: none runs
 }
 
@@ -40,6 +42,8 @@ type entry[T any] struct {
 	want, depth int       // how many are asked for, and how many were
 	again       time.Time // when it is fetched once more for the same period; zero: it is not
 	tries       int
+	missing     time.Time // the beginning of a bar that should be there; zero: none is missing
+	asked       time.Time // when it was last fetched
 }
 
 // get returns when none of the symbols is due, their fetch failed, or ctx ends; the error is about what is still due. With
@@ -106,36 +110,56 @@ func (p *pool[T]) due(symbol string, due func(string, *entry[T]) bool) bool {
 	return e != nil && !p.now().Before(e.until) && due(symbol, e)
 }
 
-// note keeps who is asked for, and forgets who is not. Where there are too many, the newcomers are left out.
+// note keeps who is asked for. Where there are too many, those make room that nobody has asked for the longest: no user can
+// take the others' data away for good. Of symbols that are too many by themselves, the last are left out.
 func (p *pool[T]) note(symbols []string, want func(*entry[T])) error {
 	now := p.now()
-	var over []string
 	for _, s := range symbols {
 		e := p.entries[s]
 		if e == nil {
-			if len(p.entries) >= p.most {
-				p.forget(now)
-			}
-			if len(p.entries) >= p.most {
-				over = append(over, s)
-				continue
-			}
 			e = &entry[T]{}
 			p.entries[s] = e
 		}
 		e.wanted = now
+		p.wants -= e.want
 		want(e)
+		p.wants += e.want
 	}
-	if over != nil {
-		return fmt.Errorf("market data of %v: there are %d symbols already, the most of an instance", over, p.most)
+	for p.over() {
+		oldest := ""
+		for s, e := range p.entries {
+			if o := p.entries[oldest]; !slices.Contains(symbols, s) && (o == nil || e.wanted.Before(o.wanted) || (e.wanted.Equal(o.wanted) && s < oldest)) {
+				oldest = s
+			}
+		}
+		if oldest == "" {
+			break
+		}
+		p.drop(oldest)
+	}
+	kept := len(symbols)
+	for ; kept > 0 && p.over(); kept-- {
+		p.drop(symbols[kept-1])
+	}
+	if kept < len(symbols) {
+		return fmt.Errorf("market data of %v: %w: more than an instance keeps", symbols[kept:], ErrRejected)
 	}
 	return nil
+}
+
+func (p *pool[T]) over() bool { return len(p.entries) > p.most || (p.room > 0 && p.wants > p.room) }
+
+func (p *pool[T]) drop(symbol string) {
+	if e := p.entries[symbol]; e != nil {
+		p.wants -= e.want
+		delete(p.entries, symbol)
+	}
 }
 
 func (p *pool[T]) forget(now time.Time) {
 	for s, e := range p.entries {
 		if now.Sub(e.wanted) > p.idle {
-			delete(p.entries, s)
+			p.drop(s)
 		}
 	}
 }

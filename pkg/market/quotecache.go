@@ -7,7 +7,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
-// MaxSymbols is how many symbols a cache remembers.
+// MaxSymbols is how many symbols a cache remembers: those that were asked for last.
 const MaxSymbols = 500
 
 // quotesIdle: most strategies run every few minutes.

@@ -122,32 +122,41 @@ func (db *DB) Get(ctx context.Context, path string) (d document.Document, err er
 
 // Create implements document.DB.
 func (db *DB) Create(ctx context.Context, path string, f document.Fields) (time.Time, error) {
-	return db.write(ctx, write{kind: "create", path: path, fields: f})
+	return db.write(ctx, "create", path, write{kind: "create", path: path, fields: f})
 }
 
 // Set implements document.DB.
 func (db *DB) Set(ctx context.Context, path string, f document.Fields) error {
-	_, err := db.write(ctx, write{kind: "set", path: path, fields: f})
+	_, err := db.write(ctx, "set", path, write{kind: "set", path: path, fields: f})
 	return err
 }
 
 // Update implements document.DB.
 func (db *DB) Update(ctx context.Context, path string, f document.Fields, at time.Time) (time.Time, error) {
-	return db.write(ctx, write{kind: "update", path: path, fields: f, at: at})
+	return db.write(ctx, "update", path, write{kind: "update", path: path, fields: f, at: at})
 }
 
 // Delete implements document.DB.
 func (db *DB) Delete(ctx context.Context, path string, at time.Time) error {
-	_, err := db.write(ctx, write{kind: "delete", path: path, at: at})
+	_, err := db.write(ctx, "delete", path, write{kind: "delete", path: path, at: at})
 	return err
 }
 
+// UpdateAll implements document.DB.
+func (db *DB) UpdateAll(ctx context.Context, list []document.Patch) (time.Time, error) {
+	ws := make([]write, len(list))
+	for i, p := range list {
+		ws[i] = write{kind: "update", path: p.Path, fields: p.Fields, at: p.At}
+	}
+	return db.write(ctx, "commit", "", ws...)
+}
+
 // write returns the commit time.
-func (db *DB) write(ctx context.Context, w write) (at time.Time, err error) {
-	err = db.around(ctx, w.kind, w.path, func() error {
+func (db *DB) write(ctx context.Context, kind, path string, ws ...write) (at time.Time, err error) {
+	err = db.around(ctx, kind, path, func() error {
 		db.mu.Lock()
 		defer db.mu.Unlock()
-		err := db.commit([]write{w})
+		err := db.commit(ws)
 		at = db.last
 		return err
 	})

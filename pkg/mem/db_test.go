@@ -29,6 +29,10 @@ func TestDB(t *testing.T) {
 	})
 }
 
+func TestCopiesContract(t *testing.T) {
+	porttest.Copies(t, func(*testing.T) document.DB { return mem.NewDB(time.Now) })
+}
+
 func TestStore(t *testing.T) {
 	porttest.Store(t, func(t *testing.T) (porttest.Stores, func(string) []map[string]any) {
 		db := mem.NewDB(time.Now)

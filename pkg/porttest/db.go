@@ -18,7 +18,7 @@ import (
 // DB is the contract of document.DB. open gives an empty database.
 func DB(t *testing.T, open func(t *testing.T) document.DB) {
 	for name, test := range map[string]func(*testing.T, document.DB){
-		"get": dbGet, "types": dbTypes, "create once": dbCreate, "update": dbUpdate, "precondition": dbPrecondition,
+		"get": dbGet, "types": dbTypes, "create once": dbCreate, "update": dbUpdate, "precondition": dbPrecondition, "update of several": dbUpdateAll,
 		"delete": dbDelete, "delete in a transaction": dbTxDelete, "query in pages": dbQuery, "query by field": dbWhere, "query of a group": dbGroup, "rollback": dbRollback,
 		"reads before writes": dbReadsFirst, "concurrent transactions": dbContention, "concurrent creates": dbCreateRace,
 		"bad paths": dbPaths,
@@ -107,6 +107,48 @@ func dbPrecondition(t *testing.T, db document.DB) {
 	must(t, db.Delete(t.Context(), "p/a", now.UpdateTime))
 	if err := db.Delete(t.Context(), "p/a", now.UpdateTime); !errors.Is(err, document.ErrNotFound) && !errors.Is(err, document.ErrConflict) {
 		t.Errorf("Delete of a version that is gone: %v, want ErrNotFound or ErrConflict", err)
+	}
+}
+
+// dbUpdateAll: all or none, each under its own precondition, and all with one update time.
+func dbUpdateAll(t *testing.T, db document.DB) {
+	list := []document.Patch{{Path: "m/a", Fields: document.Fields{"n": 2, "old": document.Delete, "at": document.ServerTime}}, {Path: "k/b/m/b", Fields: document.Fields{"n": 2, "map": map[string]any{"new": true}}}}
+	must(t, db.Set(t.Context(), "m/a", document.Fields{"n": 1, "old": true, "kept": "x"}))
+	if _, err := db.UpdateAll(t.Context(), list); !errors.Is(err, document.ErrNotFound) {
+		t.Errorf("one is missing: %v, want ErrNotFound", err)
+	}
+	want(t, db, "m/a", document.Fields{"n": int64(1), "old": true, "kept": "x"})
+	must(t, db.Set(t.Context(), "k/b/m/b", document.Fields{"n": 1, "map": map[string]any{"was": true}}))
+	first, err := db.UpdateAll(t.Context(), list)
+	must(t, err)
+	for i, p := range list {
+		d, err := db.Get(t.Context(), p.Path)
+		must(t, err)
+		if !d.UpdateTime.Equal(first) || d.Fields["n"] != int64(2) {
+			t.Errorf("%s = %+v; want n 2, and the update time %s that was returned", p.Path, d, first)
+		}
+		if _, ok := d.Fields["at"].(time.Time); i == 0 && (!ok || d.Fields["kept"] != "x" || d.Fields["old"] != nil) {
+			t.Errorf("%s = %v; want kept x, no old, and a time", p.Path, d.Fields)
+		}
+		list[i].At = first
+	}
+	want(t, db, "k/b/m/b", document.Fields{"n": int64(2), "map": map[string]any{"new": true}})
+	list[0].Fields["n"], list[1].Fields["n"] = 3, 3
+	second, err := db.UpdateAll(t.Context(), list)
+	must(t, err)
+	if !second.After(first) {
+		t.Errorf("update time went from %s to %s", first, second)
+	}
+	list[0].At, list[0].Fields["n"] = second, 4
+	if _, err := db.UpdateAll(t.Context(), list); !errors.Is(err, document.ErrConflict) {
+		t.Errorf("one on an overtaken version: %v, want ErrConflict", err)
+	}
+	if d, err := db.Get(t.Context(), "m/a"); err != nil || d.Fields["n"] != int64(3) || !d.UpdateTime.Equal(second) {
+		t.Errorf("m/a = %+v, %v; want it as it was", d, err)
+	}
+	list[0].Path = "m"
+	if _, err := db.UpdateAll(t.Context(), list); err == nil {
+		t.Error("a bad path was taken")
 	}
 }
 

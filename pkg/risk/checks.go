@@ -158,11 +158,11 @@ func (b bound) share(of decimal.Decimal) bound {
 func (c Check) text(q *question) string {
 	switch c.Code {
 	case SnapshotStale:
-		return textStale
+		return account.TextStale
 	case BuyingPowerUnavailable:
-		return textUnavailable
+		return account.TextUnavailable
 	case BuyingPowerExceeded:
-		return fmt.Sprintf(textExceeds, q.Notional.StringFixed(2), decimal.Max(c.Bound.Decimal, decimal.Decimal{}).StringFixed(2))
+		return account.TextExceeds(q.Notional, decimal.Max(c.Bound.Decimal, decimal.Decimal{}))
 	case IntentInvalid:
 		return fmt.Sprintf("symbol=%.20q action=%.10q notional=%s", q.Symbol, q.Action, q.Notional)
 	}
@@ -290,7 +290,8 @@ func (q *question) lists() {
 
 func (q *question) quote() {
 	name := MaxQuoteAge.String()
-	if quote, ok := q.in.Quotes[q.Symbol]; ok {
+	quote := q.in.Quotes[q.Symbol]
+	if _, ok := quote.Mid(); ok {
 		q.measure(name, q.limits[MaxQuoteAge], QuoteStale, seconds(q.in.Now.Sub(quote.At)).Decimal, false)
 	} else {
 		q.missing(name, q.limits[MaxQuoteAge], QuoteUnavailable, "quote")

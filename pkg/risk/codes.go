@@ -1,12 +1,5 @@
 package risk
 
-// The predecessor's texts: callers match on them.
-const (
-	textStale       = "Warm-cache buying power unavailable/zero or snapshot stale; refusing to generate trade."
-	textUnavailable = "Warm-cache buying power unavailable/zero; refusing to trade."
-	textExceeds     = "Refusing to trade: requested notional $%s exceeds buying power $%s."
-)
-
 // The codes of denials, in the order in which the engine looks. Those down to MarketClosed refuse what closes a position
 // too, unless they say otherwise; all others refuse only what opens exposure.
 const (

@@ -145,6 +145,9 @@ func TestEachCheck(t *testing.T) {
 		{limits{"max_quote_age_s": 30.0}, nil, "1", risk.QuoteUnavailable, ""},
 		{limits{"max_quote_age_s": 30.0}, quoted(30*time.Second, "200"), "1", "", ""},
 		{limits{"max_quote_age_s": 30.0}, quoted(31*time.Second, "200"), "1", risk.QuoteStale, ""},
+		{limits{"max_quote_age_s": 30.0}, func(in *risk.Input) {
+			in.Quotes = map[string]market.Quote{"AAPL": {Bid: dec("0.01"), Ask: dec("199999.99"), At: noon}}
+		}, "1", risk.QuoteUnavailable, ""},
 		{limits{"min_price_usd": 5.0}, nil, "1", risk.PriceUnavailable, ""},
 		{limits{"min_price_usd": 5.0}, quoted(0, "5"), "1", "", ""},
 		{limits{"min_price_usd": 5.0}, quoted(0, "4.99"), "1", risk.PriceBelow, ""},

@@ -172,14 +172,18 @@ func (r Run) judge(v View, in Input, p *Plan) {
 			verdict.Denial = &strategy.Denial{Code: IntentInvalid, Reason: fmt.Sprintf("symbol=%.20q intents=%d want=1", i.Symbol, n)}
 		}
 		sig := r.sign(v, i.Symbol)
+		held := shares(v.Snapshot.Positions, i.Symbol)
 		sig.Action, sig.Notional, sig.Reason = i.Action, i.Notional, i.Reason
+		if i.Action == signal.Sell && i.Qty.Decimal.IsPositive() && !i.Qty.Decimal.GreaterThan(held) { // more than is held would open
+			sig.Qty = i.Qty
+		}
 		if verdict.Denial == nil && r.Shadow {
 			sig.Shadow, sig.Status, sig.DenialCode = true, signal.Rejected, ShadowMode
 			e.Take(i, verdict.Opens)
 			p.Signals, p.Judged = append(p.Signals, sig), append(p.Judged, Judged{i, verdict})
 			continue
 		}
-		if verdict.Denial == nil && !v.State.Reserve(sig, verdict.Opens, shares(v.Snapshot.Positions, i.Symbol)) {
+		if verdict.Denial == nil && !v.State.Reserve(sig, verdict.Opens, held) {
 			verdict.Denial = &strategy.Denial{Code: ReservationsExceeded, Reason: fmt.Sprintf("symbol=%s reservations=%d", i.Symbol, len(v.State.Reservations))}
 		}
 		p.Judged = append(p.Judged, Judged{i, verdict})

@@ -20,7 +20,7 @@ import (
 func Usable(s account.Snapshot, now time.Time, limit time.Duration) *strategy.Denial {
 	switch {
 	case s.Stale(now, limit):
-		return &strategy.Denial{Code: SnapshotStale, Reason: textStale}
+		return &strategy.Denial{Code: SnapshotStale, Reason: account.TextStale}
 	case s.Incomplete:
 		return &strategy.Denial{Code: SnapshotIncomplete, Reason: "missing=positions,open_orders"}
 	}

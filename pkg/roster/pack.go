@@ -30,6 +30,7 @@ const (
 	flagCadence
 	flagKeys
 	flagHealth
+	flagTenant // the last one that there is room for
 )
 
 var errCut = errors.New("packed roster is cut off or damaged")
@@ -50,7 +51,8 @@ func (e Entry) appendTo(b []byte) []byte {
 	state := max(0, slices.Index(states[:], e.Health))
 	flags := flag(flagLive, e.BrokerEnv == "live") | flag(flagTrades, e.Trades) |
 		flag(flagRegular, e.SyncHours == market.Regular) | flag(flagExtended, e.SyncHours == market.Extended) |
-		flag(flagCadence, e.CadenceMinutes > 0) | flag(flagKeys, e.KeyVersion != "") | flag(flagHealth, state > 0)
+		flag(flagCadence, e.CadenceMinutes > 0) | flag(flagKeys, e.KeyVersion != "") | flag(flagHealth, state > 0) |
+		flag(flagTenant, e.TenantID != "")
 	b = appendString(append(b, flags), e.UserID)
 	if flags&flagCadence != 0 {
 		b = binary.AppendUvarint(b, uint64(e.CadenceMinutes))
@@ -65,6 +67,9 @@ func (e Entry) appendTo(b []byte) []byte {
 		b = append(b, byte(state))
 		b = binary.AppendUvarint(b, uint64(max(0, e.NextAttempt)))
 		b = appendString(b, e.FailedWith)
+	}
+	if flags&flagTenant != 0 {
+		b = appendString(b, e.TenantID)
 	}
 	return b
 }
@@ -150,6 +155,9 @@ func (r *reader) entry() Entry {
 			r.bad = true
 		}
 		e.NextAttempt, e.FailedWith = tick.Tick(r.uvarint(1<<40)), r.string()
+	}
+	if flags&flagTenant != 0 {
+		e.TenantID = r.string()
 	}
 	return e
 }

@@ -25,6 +25,7 @@ type Entry struct {
 	BrokerEnv      string       // "paper", "live"
 	SyncHours      market.Hours // as the user's document says
 	KeyVersion     string       // of the secret; "" while none is known
+	TenantID       string       // as the user's document says; "" if it says nothing
 
 	Health      health.State // of a user in trouble; "" for one who is well
 	NextAttempt tick.Tick    // not asked before; 0: at the next tick
@@ -43,6 +44,9 @@ func EntryOf(u user.User, h health.Health, t Trading) (e Entry, ok bool) {
 		return Entry{}, false
 	}
 	e = Entry{UserID: u.ID, CadenceMinutes: u.CadenceMinutes, Trades: t.Enabled, SlotMinutes: account.NoSlots, BrokerEnv: u.BrokerEnv, SyncHours: u.SyncHours, KeyVersion: u.KeyVersion}
+	if e.TenantID = u.TenantID; len(e.TenantID) > user.MaxTenant {
+		e.TenantID = e.TenantID[:user.MaxTenant+1] // still none that can be used, which the syncer tells
+	}
 	if t.Enabled && t.SlotMinutes != 0 {
 		e.SlotMinutes = t.SlotMinutes
 	}

@@ -25,6 +25,7 @@ func entries() *rapid.Generator[[]roster.Entry] {
 			BrokerEnv:      rapid.SampledFrom([]string{"paper", "live"}).Draw(t, "env"),
 			SyncHours:      rapid.SampledFrom([]market.Hours{market.Always, market.Regular, market.Extended}).Draw(t, "hours"),
 			KeyVersion:     rapid.SampledFrom([]string{"", "1", "4711"}).Draw(t, "keys"),
+			TenantID:       rapid.SampledFrom([]string{"", "t", "a/b"}).Draw(t, "tenant"),
 			Health:         rapid.SampledFrom([]health.State{"", health.Degraded, health.RateLimited, health.NeedsReauth, health.Restricted}).Draw(t, "health"),
 		}
 		e.SlotMinutes = account.NoSlots

@@ -44,7 +44,8 @@ type Signal struct {
 	StrategyID   string
 	Symbol       string
 	Action       Action
-	Notional     decimal.Decimal // USD
+	Notional     decimal.Decimal     // USD
+	Qty          decimal.NullDecimal // shares, of a Sell of all that is free: to be ordered in place of Notional
 	Reason       string
 	Status       Status
 	Cause        string // what made the strategy run: "changed_seq:7", "schedule:20261124T0930Z"

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shopspring/decimal"
+
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/risk"
@@ -203,11 +205,15 @@ func (s *Store) Signal(ctx context.Context, userID, signalID string) (signal.Sig
 	if err != nil {
 		return signal.Signal{}, fmt.Errorf("%s: notional: %w", d.Path, err)
 	}
+	qty, err := account.Decimal(f["qty"])
+	if err != nil {
+		return signal.Signal{}, fmt.Errorf("%s: qty: %w", d.Path, err)
+	}
 	created, _ := f["created_at"].(time.Time)
 	expires, _ := f["expires_at"].(time.Time)
 	return signal.Signal{
 		ID: d.ID(), UserID: userID, StrategyID: text(f, "strategy_id"), Symbol: text(f, "symbol"), Action: signal.Action(text(f, "action")),
-		Notional: notional.Decimal, Reason: text(f, "reason"), Status: status, Cause: text(f, "cause"), SnapshotSeq: integer(f, "snapshot_seq"),
+		Notional: notional.Decimal, Qty: qty, Reason: text(f, "reason"), Status: status, Cause: text(f, "cause"), SnapshotSeq: integer(f, "snapshot_seq"),
 		DenialCode: text(f, "denial_code"), CreatedAt: created, ExpiresAt: expires, SupersededBy: text(f, "superseded_by"), Shadow: f["shadow"] == true,
 	}, nil
 }
@@ -259,6 +265,7 @@ func signalFields(s signal.Signal) document.Fields {
 		"action":       string(s.Action),
 		"notional_usd": s.Notional.InexactFloat64(), // a number, as the predecessor's readers expect; cents fit exactly enough
 		"notional":     s.Notional.StringFixed(2),
+		"qty":          orNil(qty(s.Qty)),
 		"reason":       s.Reason,
 		"status":       string(s.Status),
 		"cause":        s.Cause,
@@ -270,6 +277,13 @@ func signalFields(s signal.Signal) document.Fields {
 		"raw_model_output": orNil(s.RawModelOutput),
 		"shadow":           trueOrNil(s.Shadow),
 	})
+}
+
+func qty(q decimal.NullDecimal) string {
+	if !q.Valid {
+		return ""
+	}
+	return q.Decimal.String()
 }
 
 func trueOrNil(b bool) any {

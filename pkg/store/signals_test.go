@@ -77,6 +77,37 @@ func TestBuyingPowerIsSpentOnce(t *testing.T) {
 }
 
 // A run without a wish and without news costs no write; one with a new state of the strategy's is kept, once.
+// A sell of all that is held says the shares; what says more than is held is none of it.
+func TestSharesOfAnExit(t *testing.T) {
+	for qty, want := range map[string]any{"": nil, "1.123456789": "1.123456789", "1.1234567891": nil, "-1": nil} {
+		_, s, snap := book(t)
+		snap.Positions = []account.Position{{Symbol: "SPY", Qty: decimal.RequireFromString("1.123456789"), MarketValue: decimal.NewNullDecimal(decimal.NewFromInt(700))}}
+		_, err := s.PutSnapshot(t.Context(), snap)
+		must(t, err)
+		snap, err = s.Snapshot(t.Context(), "u")
+		must(t, err)
+		i := strategy.Intent{Symbol: "SPY", Action: signal.Sell, Notional: decimal.NewFromInt(700)}
+		if qty != "" {
+			i.Qty = decimal.NewNullDecimal(decimal.RequireFromString(qty))
+		}
+		r := porttest.Run(snap, "a", "c1", 10, i)
+		placed, err := s.Place(t.Context(), r.Batch, r.Plan)
+		must(t, err)
+		if len(placed) != 1 || placed[0].Status != signal.Pending {
+			t.Fatalf("%q: %+v", qty, placed)
+		}
+		stored, err := s.Signal(t.Context(), "u", placed[0].ID)
+		must(t, err)
+		var got any
+		if stored.Qty.Valid {
+			got = stored.Qty.Decimal.String()
+		}
+		if got != want {
+			t.Errorf("%q: %v shares, want %v", qty, got, want)
+		}
+	}
+}
+
 func TestQuietRunWritesNothing(t *testing.T) {
 	db, s, snap := book(t)
 	for i, c := range []struct {

@@ -24,38 +24,28 @@ func (s *Store) Snapshot(ctx context.Context, userID string) (account.Snapshot, 
 
 // PutSnapshot implements account.Store.
 func (s *Store) PutSnapshot(ctx context.Context, snap account.Snapshot) (time.Time, error) {
-	path, f := SnapshotPath(snap.UserID), snap.Fields()
-	f["updated_at"] = document.ServerTime
 	if snap.Version.IsZero() {
-		if snap.Kept != (account.Digest{}) || snap.Flows.Kept {
-			return time.Time{}, fmt.Errorf("first snapshot of user %s: it has no positions and orders, or no flows, and there are none to keep", snap.UserID)
-		}
-		return time.Time{}, s.firstSnapshot(ctx, snap.UserID, path, present(f))
+		_, err := s.putIn(ctx, snap, nil)
+		return time.Time{}, err
 	}
-	for k, v := range f {
-		if v == nil {
-			f[k] = document.Delete // what the broker no longer says must not stay behind
-		}
-	}
-	for _, k := range []string{"account", "syncedAt"} { // the predecessor's other shape
-		f[k] = document.Delete
-	}
-	version, err := s.db.Update(ctx, path, f, snap.Version)
-	if errors.Is(err, document.ErrConflict) || errors.Is(err, document.ErrNotFound) {
+	version, err := s.db.Update(ctx, SnapshotPath(snap.UserID), update(snapshotFields(snap)), snap.Version)
+	if errors.Is(err, document.ErrNotFound) {
 		return version, account.ErrConflict
 	}
-	return version, err
+	return version, conflict(err)
 }
 
-// firstSnapshot sees that the user is still there: one who was removed half-way through never comes back.
-func (s *Store) firstSnapshot(ctx context.Context, uid, path string, f document.Fields) error {
-	err := s.db.Transact(ctx, func(ctx context.Context, tx document.Tx) error {
-		if err := activeIn(ctx, tx, uid); err != nil {
-			return err
-		}
-		return tx.Create(path, f)
-	})
-	if errors.Is(err, document.ErrExists) {
+// snapshotFields have nil for what the broker no longer says, which must not stay behind, and for the predecessor's other
+// shape.
+func snapshotFields(snap account.Snapshot) document.Fields {
+	f := snap.Fields()
+	f["updated_at"], f["account"], f["syncedAt"] = document.ServerTime, nil, nil
+	return f
+}
+
+// conflict gives the database's word for it the port's.
+func conflict(err error) error {
+	if errors.Is(err, document.ErrConflict) || errors.Is(err, document.ErrExists) {
 		return account.ErrConflict
 	}
 	return err

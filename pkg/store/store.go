@@ -13,12 +13,15 @@
 //	users/{uid}/riskState/model             what was asked of the model today, and answered last
 //	users/{uid}/riskControls/current        risk.Control of a user
 //	platform/riskControls                   risk.Control of all
+//	tenants/{tid}/accounts/primary          account.Snapshot in the predecessor's shape, of a tenant
+//	alpacaAccounts/snapshot                 account.Snapshot in the predecessor's shape, of its one account
 //	ticks/{yyyyMMddTHHmmZ}/shards/{n}       tick.Claim
 //	rosters/{shard}, rosters/index          roster.Shard, and which of them are the roster
 //	rosterChanges/{uid}                     roster.Change
 package store
 
 import (
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
 )
 
@@ -42,7 +45,7 @@ const (
 	riskStateID = "current" // of the controls too
 )
 
-// Store implements user.Lister, user.Keys, user.Finder, account.Store, health.Store, strategy.Store, risk.Book, risk.Records, risk.Controls, tick.Ledger,
+// Store implements user.Lister, user.Keys, user.Finder, account.CopyStore, account.Source, health.Store, strategy.Store, risk.Book, risk.Records, risk.Controls, tick.Ledger,
 // roster.Store, roster.Refresher and advice.Tally.
 type Store struct {
 	db document.DB
@@ -56,7 +59,7 @@ func UserPath(uid string) string { return Users + "/" + uid }
 
 // SnapshotPath is a user's account snapshot.
 func SnapshotPath(uid string) string {
-	return UserPath(uid) + "/" + Accounts + "/" + SnapshotID
+	return account.Path(uid)
 }
 
 // HealthPath is the health of a user's syncing.
@@ -99,6 +102,16 @@ func integer(f document.Fields, name string) int64 {
 		}
 	}
 	return 0
+}
+
+// update has the fields that are nil removed.
+func update(f document.Fields) document.Fields {
+	for k, v := range f {
+		if v == nil {
+			f[k] = document.Delete
+		}
+	}
+	return f
 }
 
 // present drops the fields that are nil: a missing one stays missing.

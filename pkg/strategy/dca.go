@@ -27,8 +27,8 @@ const KindDCA = "dca"
 //	offset_minutes  so many minutes later, less than every_minutes, a multiple of 5; default 0. 14:35 UTC, say, is 875
 //	days            list of days, UTC, on which it buys: mon, tue, wed, thu, fri, sat, sun; default all
 //
-// It buys on its slots only, not when its document is edited, and with cash only: an account without enough of it gets
-// a denial, whatever its margin.
+// It buys on its slots only, not when its document is edited, and with cash only: an account without enough of it, less what
+// open purchases of all strategies will take, gets a denial, whatever its margin.
 type dca struct {
 	symbol        string
 	notional      decimal.Decimal
@@ -66,11 +66,14 @@ func (s *dca) Decide(in Input) (Decision, error) {
 	if in.Cause.Trigger() != BySchedule || (len(s.days) > 0 && !slices.Contains(s.days, strings.ToLower(slot.Weekday().String()[:3]))) {
 		return Decision{}, nil
 	}
+	spoken, known := spoken(in, s.symbol)
 	switch cash := in.Account.Cash; {
 	case !cash.Valid:
 		return Decision{}, &Denial{Code: "CASH_UNAVAILABLE", Reason: "the account's cash is missing"}
-	case cash.Decimal.LessThan(s.notional):
-		return Decision{}, &Denial{Code: "CASH_INSUFFICIENT", Reason: fmt.Sprintf("a purchase of $%s needs cash; the account has $%s", s.notional.StringFixed(2), cash.Decimal.StringFixed(2))}
+	case !known:
+		return Decision{}, &Denial{Code: "CASH_UNAVAILABLE", Reason: "there is an open order of which can't be told what it will take of the cash"}
+	case cash.Decimal.Sub(spoken).LessThan(s.notional):
+		return Decision{}, &Denial{Code: "CASH_INSUFFICIENT", Reason: fmt.Sprintf("a purchase of $%s needs cash; the account has $%s, and open purchases will take $%s", s.notional.StringFixed(2), cash.Decimal.StringFixed(2), spoken.StringFixed(2))}
 	}
 	if _, err := long(in, s.symbol); err != nil {
 		return Decision{}, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/strategy/indicator"
 	"github.com/agenttrader/agenttrader/pkg/tick"
@@ -157,6 +158,36 @@ func TestDCA(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
+	reserved := func(strategyID, symbol string, side signal.Action, more func(*signal.Reservation)) strategy.Input {
+		r := signal.Reservation{SignalID: "x", StrategyID: strategyID, Symbol: symbol, Action: side, Notional: decimal.NewFromInt(80), ExpiresAt: tuesday.Add(time.Minute)}
+		if more != nil {
+			more(&r)
+		}
+		return strategy.Input{Reserved: []signal.Reservation{r}}
+	}
+	ordered := func(o account.Order) strategy.Input { return strategy.Input{Orders: []account.Order{o}} }
+	for name, c := range map[string]struct {
+		in   strategy.Input
+		want string
+	}{
+		"another's purchase":         {reserved("a", "TLT", signal.Buy, nil), "CASH_INSUFFICIENT"},
+		"its own, of another symbol": {reserved("s", "TLT", signal.Buy, nil), "CASH_INSUFFICIENT"},
+		"its own, which ends":        {reserved("s", "SPY", signal.Buy, nil), "buy SPY 25.5"},
+		"its own, acted on":          {reserved("s", "SPY", signal.Buy, func(r *signal.Reservation) { r.SettledAt, r.Executed = tuesday, true }), "CASH_INSUFFICIENT"},
+		"another's, refused":         {reserved("a", "TLT", signal.Buy, func(r *signal.Reservation) { r.SettledAt = tuesday }), "buy SPY 25.5"},
+		"another's, expired":         {reserved("a", "TLT", signal.Buy, func(r *signal.Reservation) { r.ExpiresAt = tuesday }), "buy SPY 25.5"},
+		"another's sale":             {reserved("a", "TLT", signal.Sell, nil), "buy SPY 25.5"},
+		"an order":                   {ordered(account.Order{Symbol: "TLT", Side: "buy", Notional: usd("74.51")}), "CASH_INSUFFICIENT"},
+		"an order that leaves it":    {ordered(account.Order{Symbol: "TLT", Side: "buy", Notional: usd("74.50")}), "buy SPY 25.5"},
+		"an order of shares":         {ordered(account.Order{Symbol: "TLT", Side: "buy", Qty: usd("1")}), "CASH_UNAVAILABLE"},
+		"at a limit, half done":      {ordered(account.Order{Symbol: "TLT", Side: "buy", Qty: usd("4"), FilledQty: usd("2"), LimitPrice: usd("40")}), "CASH_INSUFFICIENT"},
+		"a sale of shares":           {ordered(account.Order{Symbol: "TLT", Side: "sell", Qty: usd("1")}), "buy SPY 25.5"},
+	} {
+		c.in.Now, c.in.StrategyID, c.in.Cause, c.in.Account = tuesday, "s", slot, account.Account{Cash: usd("100"), BuyingPower: usd("200")}
+		if got := said(s.Decide(c.in)); got != c.want {
+			t.Errorf("with cash of $100 and %s: %q, want %q", name, got, c.want)
+		}
+	}
 }
 
 // Hull's prices, whose volatility is 19.30 % a year: a target of 10 % is a weight of 0.518072.
@@ -226,9 +257,9 @@ func TestBars(t *testing.T) {
 	}{
 		"good":                       {daily("10", "12"), false, "buy SPY 1000"},
 		"good, by an edit":           {daily("10", "12"), true, "buy SPY 1000"},
-		"none":                       {nil, false, "BARS_INSUFFICIENT"},
+		"none":                       {nil, false, "BARS_UNAVAILABLE"},
 		"one":                        {daily("12"), false, "BARS_INSUFFICIENT"},
-		"yesterday's":                {moved(-1), false, ""}, // a holiday, or the bar is late: there is no new one
+		"yesterday's":                {moved(-1), false, "BARS_LATE"},
 		"yesterday's, by an edit":    {moved(-1), true, "buy SPY 1000"},
 		"Friday's, by an edit":       {daily("10", "12", "0", "0")[:2], true, "buy SPY 1000"},
 		"Thursday's":                 {moved(-5), false, "BARS_STALE"},
@@ -253,9 +284,47 @@ func TestBars(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
-	for code, in := range map[string]strategy.Input{"EQUITY_UNAVAILABLE": {}, "BARS_INSUFFICIENT": {Account: account.Account{Equity: usd("1")}}} {
+	for code, in := range map[string]strategy.Input{"EQUITY_UNAVAILABLE": {}, "BARS_UNAVAILABLE": {Account: account.Account{Equity: usd("1")}}} {
 		if got := said(s.Decide(in)); got != code {
 			t.Errorf("%q, want %s", got, code)
+		}
+	}
+	holiday := closed(map[string][]market.Bar{"SPY": moved(1)}) // Wednesday's, on Thanksgiving
+	holiday.Now = tuesday.AddDate(0, 0, 2)
+	holiday.Cause.Tick = tick.Of(holiday.Now)
+	if got := said(s.Decide(holiday)); got != "" {
+		t.Errorf("a holiday: %q", got)
+	}
+}
+
+// What is wrong with one symbol takes no exit of another's away, and is said where there is none.
+func TestEachSymbolAlone(t *testing.T) {
+	sma := build(t, strategy.KindSMACross, map[string]any{"symbols": list("AAA", "SPY"), "fast": int64(1), "slow": int64(2)})
+	for name, c := range map[string]struct {
+		bars, spy []market.Bar
+		held      []account.Position
+		want      string
+	}{
+		"no bars":           {nil, daily("12", "10"), []account.Position{holding("SPY", "980")}, "sell SPY 980"},
+		"short":             {daily("12", "10"), daily("12", "10"), []account.Position{holding("AAA", "-5"), holding("SPY", "980")}, "sell SPY 980"},
+		"no price":          {daily("12", "10"), daily("12", "10"), []account.Position{{Symbol: "AAA", Qty: decimal.NewFromInt(1)}, holding("SPY", "980")}, "sell SPY 980"},
+		"nothing else":      {nil, daily("12", "10"), nil, "BARS_UNAVAILABLE"},
+		"the first is said": {nil, daily("12"), nil, "BARS_UNAVAILABLE"},
+	} {
+		if got := said(sma.Decide(closed(map[string][]market.Bar{"AAA": c.bars, "SPY": c.spy}, c.held...))); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	rebalance := build(t, strategy.KindRebalance, map[string]any{"weights": map[string]any{"AAA": 0.1, "SPY": 0.1}})
+	for name, c := range map[string]struct {
+		held []account.Position
+		want string
+	}{
+		"short":        {[]account.Position{holding("AAA", "-5"), holding("SPY", "3000")}, "sell SPY 2000"},
+		"nothing else": {[]account.Position{holding("AAA", "-5"), holding("SPY", "1000")}, "POSITION_SHORT"},
+	} {
+		if got := said(rebalance.Decide(closed(nil, c.held...))); got != c.want {
+			t.Errorf("rebalance, %s: %q, want %q", name, got, c.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -56,13 +57,15 @@ func (r *rebalance) Decide(in Input) (Decision, error) {
 		return Decision{}, err
 	}
 	var intents []Intent
+	var denied error
 	for _, symbol := range r.symbols {
 		if slices.ContainsFunc(in.Orders, func(o account.Order) bool { return o.Symbol == symbol }) {
 			continue
 		}
 		held, err := long(in, symbol)
 		if err != nil {
-			return Decision{}, err
+			denied = cmp.Or(denied, err) // of this symbol only
+			continue
 		}
 		target := equity.Mul(r.weights[symbol])
 		if held.Sub(target).Abs().LessThanOrEqual(equity.Mul(r.band)) {
@@ -73,6 +76,9 @@ func (r *rebalance) Decide(in Input) (Decision, error) {
 	}
 	d, err := Size(in, intents...)
 	d.Intents = slices.DeleteFunc(d.Intents, func(i Intent) bool { return i.Notional.LessThan(r.minNotional) })
+	if len(d.Intents) == 0 && err == nil {
+		err = denied
+	}
 	return d, err
 }
 

@@ -29,20 +29,23 @@ const (
 
 // Series are as many of a symbol's bars as n says. ok is false where there is nothing to be done: the bar whose close is
 // the cause is not there, since the market was closed or the symbol was not traded. A *Denial says what else is wrong:
-// too few bars, a gap, disorder, or bars that are old.
+// no bars or too few, a trading day's bar that did not come, a gap, disorder, or bars that are old.
 func (n Needs) Series(in Input, symbol string) (s Series, ok bool, err error) {
 	bars := in.Bars[symbol]
 	deny := func(code, format string, args ...any) (Series, bool, error) {
 		return Series{}, false, &Denial{Code: code, Reason: fmt.Sprintf(format, args...)}
+	}
+	if len(bars) == 0 {
+		return deny("BARS_UNAVAILABLE", "there are no bars (%s) of %s: they can't be had, or there are none", n.Bars, symbol)
 	}
 	if len(bars) < max(n.Count, 1) {
 		return deny("BARS_INSUFFICIENT", "there are %d bars (%s) of %s: want %d", len(bars), n.Bars, symbol, max(n.Count, 1))
 	}
 	bars = bars[len(bars)-max(n.Count, 1):]
 	newest := bars[len(bars)-1].At
-	end, due := n.Bars.End(newest), in.Cause.Tick.Time()
-	if n.Bars == market.OneDay && strings.Contains(symbol, "/") { // a currency pair's day has 24 hours and ends at its source's
-		end, due = newest.Add(24*time.Hour), due.Add(-24*time.Hour)
+	end, due, daily := n.Bars.End(newest), in.Cause.Tick.Time(), n.Bars == market.OneDay
+	if daily && strings.Contains(symbol, "/") { // a currency pair's day has 24 hours and ends at its source's
+		end, due, daily = newest.Add(24*time.Hour), due.Add(-24*time.Hour), false
 	}
 	if behind := n.Bars.Behind(newest, in.Now); behind > maxBehind {
 		return deny("BARS_STALE", "the newest bar (%s) of %s is of %s, %d weekdays ago", n.Bars, symbol, newest.UTC().Format(time.RFC3339), behind)
@@ -51,7 +54,9 @@ func (n Needs) Series(in Input, symbol string) (s Series, ok bool, err error) {
 		return deny("BARS_INVALID", "the newest bar (%s) of %s, of %s, has not closed yet", n.Bars, symbol, newest.UTC().Format(time.RFC3339))
 	}
 	if in.Cause.Trigger() == ByBar {
-		if end.Before(due) {
+		if late := end.Before(due); late && daily && !market.Holiday(due) { // its date is New York's too
+			return deny("BARS_LATE", "the bar (%s) of %s that closed at %s has not come", n.Bars, symbol, due.UTC().Format(time.RFC3339))
+		} else if late {
 			return Series{}, false, nil
 		}
 	} else if age := in.Now.Sub(end); n.Bars != market.OneDay && age > maxLate*n.Bars.Duration() {

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -41,11 +42,9 @@ func Exposed(in Input, symbol string) (e Exposure, err error) {
 		e.Blind = e.Blind || !ok
 	}
 	for _, r := range in.Reserved {
-		done := !r.SettledAt.IsZero()
 		switch {
-		case r.Symbol != symbol || (done && !r.Executed) || (!done && !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(in.Now)):
-		case slices.ContainsFunc(in.Orders, func(o account.Order) bool { return o.ClientOrderID == r.SignalID && r.SignalID != "" }):
-		case !done && in.StrategyID != "" && r.StrategyID == in.StrategyID:
+		case r.Symbol != symbol || !live(in, r):
+		case r.SettledAt.IsZero() && in.StrategyID != "" && r.StrategyID == in.StrategyID:
 			own := Exposure{}
 			own.add(r.Action, r.Notional)
 			e.Own = e.Own.Add(own.Coming())
@@ -54,6 +53,15 @@ func Exposed(in Input, symbol string) (e Exposure, err error) {
 		}
 	}
 	return e, nil
+}
+
+// live says whether a reservation is to be counted: it may yet become an order, or became one that is not seen yet.
+func live(in Input, r signal.Reservation) bool {
+	done := !r.SettledAt.IsZero()
+	if (done && !r.Executed) || (!done && !r.ExpiresAt.IsZero() && !r.ExpiresAt.After(in.Now)) {
+		return false
+	}
+	return !slices.ContainsFunc(in.Orders, func(o account.Order) bool { return o.ClientOrderID == r.SignalID && r.SignalID != "" })
 }
 
 func (e *Exposure) add(side signal.Action, usd decimal.Decimal) {
@@ -65,6 +73,25 @@ func (e *Exposure) add(side signal.Action, usd decimal.Decimal) {
 	default:
 		e.Blind = true
 	}
+}
+
+// spoken is the cash that purchases under way will take, USD: what is left of open orders, and open signals of all strategies,
+// but the strategy's own of a symbol, whose place a new one takes. ok is false if it can't be told.
+func spoken(in Input, symbol string) (usd decimal.Decimal, ok bool) {
+	ok = true
+	for _, o := range in.Orders {
+		if signal.Action(o.Side) == signal.Sell {
+			continue
+		}
+		n, known := left(in, o)
+		usd, ok = usd.Add(n), ok && known
+	}
+	for _, r := range in.Reserved {
+		if own := r.StrategyID == in.StrategyID && r.Symbol == symbol && r.SettledAt.IsZero(); r.Action == signal.Buy && !own && live(in, r) {
+			usd = usd.Add(r.Notional)
+		}
+	}
+	return usd, ok
 }
 
 // left is what an open order still comes to, USD; ok is false if it can't be told.
@@ -104,7 +131,7 @@ func price(in Input, o account.Order) (decimal.Decimal, bool) {
 }
 
 // Sized turns a target into a side and a notional, in whole cents: what is missing of it, or too much, when all is done
-// that is under way. It never sells more than is held. ok is false where nothing is to be done: less than MinNotional is
+// that is under way. It never sells more than is held; where nothing is to be left, Qty has the shares, if they can be told. ok is false where nothing is to be done: less than MinNotional is
 // off, the strategy's own open signal does it already, or an open order can't be counted and is waited for. An intent
 // without a target stays as it is. Short positions and targets below 0 are denials.
 func (i Intent) Sized(in Input) (sized Intent, ok bool, err error) {
@@ -131,18 +158,42 @@ func (i Intent) Sized(in Input) (sized Intent, ok bool, err error) {
 	if off.IsNegative() {
 		free := e.Held.Sub(e.Sells) // what no other order sells
 		i.Action, i.Notional = signal.Sell, decimal.Min(off.Neg(), free).Truncate(2)
+		if target.IsZero() {
+			i.Qty = freeShares(in, i.Symbol, e)
+		}
 	}
 	return i, i.Notional.GreaterThanOrEqual(decimal.NewFromInt(MinNotional)), nil
 }
 
-// Size is a decision of intents, sized: sells come before buys, and what comes to nothing is left out.
+// freeShares are those of a symbol that no other order sells; not valid where some are sold by their worth.
+func freeShares(in Input, symbol string, e Exposure) (shares decimal.NullDecimal) {
+	var sold decimal.Decimal // USD, by orders whose shares are known
+	for _, p := range in.Positions {
+		if p.Symbol == symbol {
+			shares = decimal.NewNullDecimal(shares.Decimal.Add(p.Qty))
+		}
+	}
+	for _, o := range in.Orders {
+		if o.Symbol == symbol && signal.Action(o.Side) == signal.Sell && o.Qty.Valid && !o.Notional.Valid {
+			usd, _ := left(in, o)
+			sold = sold.Add(usd)
+			shares.Decimal = shares.Decimal.Sub(o.Qty.Decimal.Sub(o.FilledQty.Decimal))
+		}
+	}
+	shares.Valid = shares.Valid && sold.Equal(e.Sells) && shares.Decimal.IsPositive()
+	return shares
+}
+
+// Size is a decision of intents, sized: sells come before buys, and what comes to nothing is left out. So is one that is
+// denied, unless no other is left: the first denial is the error then.
 func Size(in Input, intents ...Intent) (Decision, error) {
 	var sells, buys []Intent
+	var denied error
 	for _, i := range intents {
 		sized, ok, err := i.Sized(in)
 		switch {
 		case err != nil:
-			return Decision{}, err
+			denied = cmp.Or(denied, err)
 		case !ok:
 		case sized.Action == signal.Sell:
 			sells = append(sells, sized)
@@ -150,7 +201,10 @@ func Size(in Input, intents ...Intent) (Decision, error) {
 			buys = append(buys, sized)
 		}
 	}
-	return Decision{Intents: append(sells, buys...)}, nil
+	if all := append(sells, buys...); len(all) > 0 {
+		return Decision{Intents: all}, nil
+	}
+	return Decision{}, denied
 }
 
 // Equity is the account's, USD, or a *Denial where it is not positive.

@@ -86,6 +86,36 @@ func TestSized(t *testing.T) {
 	}
 }
 
+// What leaves nothing says its shares, if they can be told.
+func TestSharesOfAnExit(t *testing.T) {
+	held := []account.Position{{Symbol: "SPY", Qty: decimal.RequireFromString("9.123456789"), MarketValue: usd("990"), CurrentPrice: usd("99")}}
+	sells := func(o account.Order) []account.Order {
+		o.Symbol, o.Side = "SPY", "sell"
+		return []account.Order{o, {Symbol: "TLT", Side: "sell", Qty: usd("1")}}
+	}
+	for name, c := range map[string]struct {
+		target string
+		in     strategy.Input
+		want   string // "": none
+	}{
+		"all":                     {"0", strategy.Input{}, "9.123456789"},
+		"not all":                 {"1", strategy.Input{}, ""},
+		"some are sold already":   {"0", strategy.Input{Orders: sells(account.Order{Qty: usd("4.5"), FilledQty: usd("1")})}, "5.623456789"},
+		"by their worth":          {"0", strategy.Input{Orders: sells(account.Order{Notional: usd("100")})}, ""},
+		"by another's signal":     {"0", strategy.Input{Reserved: []signal.Reservation{{SignalID: "id", StrategyID: "r", Symbol: "SPY", Action: signal.Sell, Notional: decimal.NewFromInt(100), ExpiresAt: tuesday.Add(time.Minute)}}}, ""},
+		"a purchase is under way": {"0", strategy.Input{Orders: []account.Order{{Symbol: "SPY", Side: "buy", Notional: usd("50")}}}, "9.123456789"},
+	} {
+		c.in.Now, c.in.StrategyID, c.in.Positions = tuesday, "s", held
+		d, err := strategy.Size(c.in, strategy.Intent{Symbol: "SPY", Target: usd(c.target)})
+		if err != nil || len(d.Intents) != 1 {
+			t.Fatalf("%s: %v, %v", name, d, err)
+		}
+		if q := d.Intents[0].Qty; q.Valid != (c.want != "") || (q.Valid && q.Decimal.String() != c.want) {
+			t.Errorf("%s: %v shares, want %q", name, q, c.want)
+		}
+	}
+}
+
 func TestSizeOrder(t *testing.T) {
 	in := strategy.Input{Now: tuesday, Positions: []account.Position{holding("TLT", "50")}}
 	got := said(strategy.Size(in, strategy.Intent{Symbol: "SPY", Target: usd("10")}, strategy.Intent{Symbol: "TLT", Target: usd("0")},

@@ -56,7 +56,7 @@ type State map[string]string
 // Decision is what a strategy wants, and what it keeps in mind.
 type Decision struct {
 	Intents []Intent
-	State   State // nil: as it was
+	State   State // nil: as it was. A strategy with a memory returns it always: one that it gives no State without is not asked with it
 }
 
 // Intent is one trade that a strategy wants: a side and a notional, or a target from which both follow (Sized).
@@ -65,6 +65,7 @@ type Intent struct {
 	Action     signal.Action       // signal.Buy or signal.Sell
 	Notional   decimal.Decimal     // USD, more than 0
 	Target     decimal.NullDecimal // USD that are to be held of the symbol, in place of Action and Notional
+	Qty        decimal.NullDecimal // shares, of a Sell that leaves nothing: what Notional comes to, exactly
 	Confidence decimal.NullDecimal // 0 to 1, of a strategy that has one
 	Reason     string
 }

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/shopspring/decimal"
@@ -39,7 +40,8 @@ func (s *swing) Triggers() Triggers { return Triggers{Bar: s.needs.Bars} }
 
 func (s *swing) Needs() Needs { return s.needs }
 
-// decide asks look about each symbol.
+// decide asks look about each symbol. What can't be decided of one takes no exit and no stop of another's away: it is denied
+// if nothing else comes of the run.
 func (s *swing) decide(input Input, look func(symbol string, bars Series) (stance, string, error)) (Decision, error) {
 	equity, err := Equity(input)
 	if err != nil {
@@ -47,30 +49,43 @@ func (s *swing) decide(input Input, look func(symbol string, bars Series) (stanc
 	}
 	target := equity.Mul(s.weight)
 	var intents []Intent
+	var denied error
 	for _, symbol := range s.needs.Symbols {
-		bars, ok, err := s.needs.Series(input, symbol)
+		i, ok, err := s.one(input, symbol, target, look)
 		if err != nil {
-			return Decision{}, err
-		}
-		if !ok {
-			continue
-		}
-		think, reason, err := look(symbol, bars)
-		if err != nil {
-			return Decision{}, err
-		}
-		e, err := Exposed(input, symbol)
-		if err != nil {
-			return Decision{}, err
-		}
-		switch coming := e.Coming(); {
-		case think == in && coming.Add(coming).LessThan(target):
-			intents = append(intents, Intent{Symbol: symbol, Target: decimal.NewNullDecimal(target), Reason: reason})
-		case think == out && e.Held.Abs().GreaterThanOrEqual(decimal.NewFromInt(MinNotional)):
-			intents = append(intents, Intent{Symbol: symbol, Target: decimal.NewNullDecimal(decimal.Decimal{}), Reason: reason})
+			denied = cmp.Or(denied, err)
+		} else if ok {
+			intents = append(intents, i)
 		}
 	}
-	return Size(input, intents...)
+	d, err := Size(input, intents...)
+	if len(d.Intents) == 0 && err == nil {
+		err = denied
+	}
+	return d, err
+}
+
+// one is what is wanted of a symbol, if anything is.
+func (s *swing) one(input Input, symbol string, target decimal.Decimal, look func(symbol string, bars Series) (stance, string, error)) (i Intent, ok bool, err error) {
+	bars, ok, err := s.needs.Series(input, symbol)
+	if err != nil || !ok {
+		return Intent{}, false, err
+	}
+	think, reason, err := look(symbol, bars)
+	if err != nil {
+		return Intent{}, false, err
+	}
+	e, err := Exposed(input, symbol)
+	if err != nil {
+		return Intent{}, false, err
+	}
+	switch coming := e.Coming(); {
+	case think == in && coming.Add(coming).LessThan(target):
+		return Intent{Symbol: symbol, Target: decimal.NewNullDecimal(target), Reason: reason}, true, nil
+	case think == out && e.Held.Abs().GreaterThanOrEqual(decimal.NewFromInt(MinNotional)):
+		return Intent{Symbol: symbol, Target: decimal.NewNullDecimal(decimal.Decimal{}), Reason: reason}, true, nil
+	}
+	return Intent{}, false, nil
 }
 
 // settled is how many bars an average of Wilder's over n takes until what it began with no longer counts: of the first

@@ -121,6 +121,21 @@ func (d *db) Update(ctx context.Context, path string, f document.Fields, at time
 	return updated, err
 }
 
+// UpdateAll implements document.DB. Its span is named by the first document.
+func (d *db) UpdateAll(ctx context.Context, list []document.Patch) (updated time.Time, err error) {
+	first := ""
+	if len(list) > 0 {
+		first = collectionOf(list[0].Path)
+	}
+	ctx, ended := d.span(ctx, "update", first)
+	updated, err = d.next.UpdateAll(ctx, list)
+	ended(err)
+	for _, p := range list {
+		d.done(ctx, write, collectionOf(p.Path), 1, err)
+	}
+	return updated, err
+}
+
 // Delete implements document.DB.
 func (d *db) Delete(ctx context.Context, path string, at time.Time) error {
 	return d.write(ctx, "delete", remove, path, func(ctx context.Context) error { return d.next.Delete(ctx, path, at) })

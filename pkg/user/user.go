@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/agenttrader/agenttrader/pkg/market"
 )
@@ -76,6 +78,22 @@ type Finder interface {
 }
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+
+// CheckTenant says what is wrong with a tenant's id, if anything is: it is part of a document's path.
+func CheckTenant(id string) error {
+	switch {
+	case id == "" || len(id) > MaxTenant || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl):
+		return fmt.Errorf("tenant_id %.40q: want 1 to %d bytes of text", id, MaxTenant)
+	case id == "." || id == ".." || strings.ContainsRune(id, '/'):
+		return fmt.Errorf("tenant_id %.40q: must not be . or .. or hold a /", id)
+	case strings.HasPrefix(id, "__") && strings.HasSuffix(id, "__"):
+		return fmt.Errorf("tenant_id %.40q: the database keeps names between double underscores to itself", id)
+	}
+	return nil
+}
+
+// MaxTenant is how long a tenant's id may be, bytes.
+const MaxTenant = 128
 
 // CheckID says what is wrong with a user id, if anything is. It is part of a document's path and of a secret's
 // name, so it is limited to what both take.

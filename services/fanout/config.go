@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/agenttrader/agenttrader/pkg/account"
 )
 
 // Config is what an operator can set.
@@ -18,6 +20,8 @@ type Config struct {
 	HealthChanges int           `env:"FANOUT_HEALTH_CHANGES"` // of users' health, folded into the roster at one tick
 	ScanEvery     int           `env:"FANOUT_SCAN_EVERY"`     // minutes between two comparisons of a part of the users with the roster; 0: never
 	ScanParts     int           `env:"FANOUT_SCAN_PARTS"`     // in so many of them all users are compared
+
+	Legacy account.Legacy // for whom the predecessor's paths are written: who is synced each minute
 }
 
 // maxSpread leaves time within the minute, and within the ack deadline, for what is published last.
@@ -27,7 +31,7 @@ const maxSpread = 40 * time.Second
 func DefaultConfig() Config {
 	return Config{
 		PageSize: 1000, Hold: 20 * time.Second, MaxAge: 2 * time.Minute,
-		IdleCadence: 5, InlineShards: 4, HealthChanges: 2000, ScanEvery: 60, ScanParts: 12,
+		IdleCadence: 5, InlineShards: 4, HealthChanges: 2000, ScanEvery: 60, ScanParts: 12, Legacy: account.Legacy{Phase: account.Off},
 	}
 }
 
@@ -54,5 +58,5 @@ func (c *Config) Validate() error {
 	if c.Spread < 0 || c.Spread > maxSpread {
 		errs = append(errs, fmt.Errorf("FANOUT_SPREAD is %s: want 0s to %s", c.Spread, maxSpread))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Legacy.Validate())...)
 }

@@ -39,6 +39,8 @@ type world struct {
 	health map[string]health.State // of the requests, by user
 	hang   bool
 
+	tenants map[string]string // as the requests say
+
 	db       *mem.DB
 	changes  []mem.Written  // not told yet
 	handed   []event.Event  // shards of ticks
@@ -105,13 +107,13 @@ func (w *world) Publish(ctx context.Context, events ...event.Event) error {
 		if err != nil {
 			return err
 		}
-		w.health[r.UserID] = r.Health
+		w.health[r.UserID], w.tenants[r.UserID] = r.Health, r.TenantID
 	}
 	return nil
 }
 
 func newWorld(t *testing.T, users, page int, sets ...func(*fanout.Config)) *world {
-	w := &world{now: noon, health: map[string]health.State{}}
+	w := &world{now: noon, health: map[string]health.State{}, tenants: map[string]string{}}
 	db := mem.NewDB(time.Now)
 	w.db, w.store = db, store.New(db)
 	for i := range users {

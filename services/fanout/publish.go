@@ -130,12 +130,13 @@ func (s *Service) hours(ctx context.Context, t tick.Tick) func(roster.Entry) boo
 	}
 }
 
-// cadence: whoever has no strategy to feed is synced less often, unless the user's document says how often.
+// cadence: whoever has no strategy to feed, and no reader of the predecessor's, who wants a snapshot of the last 300 s, is
+// synced less often, unless the user's document says how often.
 func (s *Service) cadence(e roster.Entry) int {
 	switch {
 	case e.CadenceMinutes > 0:
 		return e.CadenceMinutes
-	case e.Trades:
+	case e.Trades, s.cfg.Legacy.Covers(e.UserID, e.TenantID):
 		return 1
 	}
 	return s.cfg.IdleCadence
@@ -179,7 +180,7 @@ func (s *Service) publishPage(ctx context.Context, claim tick.Claim, page []rost
 	for _, e := range page {
 		r, err := event.SyncRequest{
 			UserID: e.UserID, Tick: claim.Tick.String(), CadenceMinutes: e.CadenceMinutes, BrokerEnv: e.BrokerEnv, KeyVersion: e.KeyVersion,
-			Health: e.Health, SlotMinutes: e.SlotMinutes,
+			Health: e.Health, SlotMinutes: e.SlotMinutes, TenantID: e.TenantID,
 		}.Event()
 		if err != nil {
 			return claim, fmt.Errorf("sync request of user %s: %w", e.UserID, err)

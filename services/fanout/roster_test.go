@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/health"
@@ -99,6 +100,47 @@ func TestIdleCadence(t *testing.T) {
 	w.tell(t)
 	if diff := cmp.Diff(map[string]int{"u000": 10, "u001": 5}, count(10)); diff != "" {
 		t.Errorf("with a strategy (-want +got):\n%s", diff)
+	}
+}
+
+// Whoever has readers of the predecessor's, who want a snapshot of the last 300 s, is synced each minute, if nothing says
+// otherwise; and the request carries the tenant, from the users as from the roster.
+func TestLegacyReaders(t *testing.T) {
+	for phase, minutely := range map[account.Phase]bool{account.Both: true, account.UserFirst: true, account.Off: false} {
+		w := newWorld(t, 0, 10, func(c *fanout.Config) {
+			c.IdleCadence, c.Legacy = 10, account.Legacy{Phase: phase, User: "global"}
+		})
+		long := strings.Repeat("x", 500)
+		for _, u := range []user.User{{ID: "none"}, {ID: "global"}, {ID: "tenant", TenantID: "t"}, {ID: "slow", TenantID: "t", CadenceMinutes: 5}, {ID: "long", TenantID: long}} {
+			u.Status = user.Active
+			if err := w.store.PutUser(t.Context(), u); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := map[string]int{"none": 1, "global": 1, "tenant": 1, "slow": 2, "long": 1}
+		if minutely {
+			want["global"], want["tenant"], want["long"] = 10, 10, 10
+		}
+		got := map[string]int{}
+		for minute := range 10 {
+			for _, uid := range w.tickAfter(t, minute) {
+				got[uid]++
+			}
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: in 10 minutes (-want +got):\n%s", phase, d)
+		}
+		if w.tenants["tenant"] != "t" || w.tenants["none"] != "" || user.CheckTenant(w.tenants["long"]) == nil || len(w.tenants["long"]) == len(long) {
+			t.Errorf("%s: tenants %q", phase, w.tenants)
+		}
+		w.tell(t)
+		if err := w.store.PutUser(t.Context(), user.User{ID: "none", Status: user.Active, TenantID: "late", CadenceMinutes: 1}); err != nil {
+			t.Fatal(err)
+		}
+		w.tell(t)
+		if w.tickAfter(t, 10); w.tenants["none"] != "late" {
+			t.Errorf("%s: a tenant that was set is carried as %q", phase, w.tenants["none"])
+		}
 	}
 }
 

@@ -12,6 +12,16 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
+// wanting is a strategy that wants bars, and runs at their closes or not.
+type wanting struct {
+	strategy.Strategy
+	needs strategy.Needs
+	at    market.Timeframe
+}
+
+func (w wanting) Needs() strategy.Needs       { return w.needs }
+func (w wanting) Triggers() strategy.Triggers { return strategy.Triggers{Bar: w.at} }
+
 type someBars struct {
 	bars map[string][]market.Bar
 	err  error
@@ -43,17 +53,29 @@ func TestBars(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := s.bars(t.Context(), "u", strategy.Needs{Symbols: []string{"SPY"}}); got != nil || !source.by.IsZero() {
+	see := func(w wanting) map[string][]market.Bar {
+		got, err := s.bars(t.Context(), "u", w, strategy.Demand("d", now))
+		if err != nil {
+			t.Error(err)
+		}
+		return got
+	}
+	if got := see(wanting{needs: strategy.Needs{Symbols: []string{"SPY"}}}); got != nil || !source.by.IsZero() {
 		t.Errorf("needs none: %v", got)
 	}
-	got := s.bars(t.Context(), "u", strategy.Needs{Symbols: []string{"SPY", "TLT"}, Bars: market.FiveMinutes, Count: 3})
+	both := wanting{needs: strategy.Needs{Symbols: []string{"SPY", "TLT"}, Bars: market.FiveMinutes, Count: 3}}
+	got := see(both)
 	if len(got) != 1 || len(got["SPY"]) != 1 || faults != 1 || !source.by.Equal(now) {
 		t.Errorf("%v, %d faults, by %s; want SPY's, and TLT's trouble told", got, faults, source.by)
+	}
+	both.at = market.FiveMinutes
+	if got := see(both); len(got) != 2 {
+		t.Errorf("of one that runs at closes: %v, want all", got)
 	}
 	if s, err = New(DefaultConfig(), Deps{Controls: controls, Now: func() time.Time { return now }}); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.bars(t.Context(), "u", strategy.Needs{Symbols: []string{"SPY"}, Bars: market.FiveMinutes, Count: 3}); len(got) != 0 {
+	if got := see(both); len(got) != 0 {
 		t.Errorf("without a source: %v", got)
 	}
 }

@@ -3,25 +3,25 @@ package signaler
 import (
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"time"
 
 	"github.com/shopspring/decimal"
+
+	"github.com/agenttrader/agenttrader/pkg/account"
 )
 
 // Config is what an operator can set.
 type Config struct {
-	MaxSnapshotAge Seconds       `env:"ALPACA_SNAPSHOT_MAX_AGE_S"` // an older snapshot is not traded on; the predecessor's variable
-	SignalLife     time.Duration `env:"SIGNALER_SIGNAL_LIFE"`      // from a signal's creation to its expires_at
-	QuoteTimeout   time.Duration `env:"SIGNALER_QUOTE_TIMEOUT"`    // for the quotes of one event, and for its bars; without quotes strategies use the broker's valuation
-	Buffer         float64       `env:"SIGNALER_BUFFER"`           // share of buying power that no signal may take, 0 to 1
-	DecisionTTL    time.Duration `env:"SIGNALER_DECISION_TTL"`     // how long the record of a decision is kept; 0s: none is made
+	MaxSnapshotAge account.Seconds `env:"ALPACA_SNAPSHOT_MAX_AGE_S"` // an older snapshot is not traded on; the predecessor's variable
+	SignalLife     time.Duration   `env:"SIGNALER_SIGNAL_LIFE"`      // from a signal's creation to its expires_at
+	QuoteTimeout   time.Duration   `env:"SIGNALER_QUOTE_TIMEOUT"`    // for the quotes of one event, and for its bars; without quotes strategies use the broker's valuation
+	Buffer         float64         `env:"SIGNALER_BUFFER"`           // share of buying power that no signal may take, 0 to 1
+	DecisionTTL    time.Duration   `env:"SIGNALER_DECISION_TTL"`     // how long the record of a decision is kept; 0s: none is made
 }
 
 // DefaultConfig is a good setting for most.
 func DefaultConfig() Config {
-	return Config{MaxSnapshotAge: Seconds(300 * time.Second), SignalLife: 15 * time.Minute, QuoteTimeout: 3 * time.Second, DecisionTTL: 30 * 24 * time.Hour}
+	return Config{MaxSnapshotAge: account.Seconds(300 * time.Second), SignalLife: 15 * time.Minute, QuoteTimeout: 3 * time.Second, DecisionTTL: 30 * 24 * time.Hour}
 }
 
 // Validate names every fault.
@@ -42,16 +42,3 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) buffer() decimal.Decimal { return decimal.NewFromFloat(c.Buffer) }
-
-// Seconds is a duration that is written as a number of seconds.
-type Seconds time.Duration
-
-// UnmarshalText reads a number of seconds, fractions allowed.
-func (s *Seconds) UnmarshalText(b []byte) error {
-	f, err := strconv.ParseFloat(string(b), 64)
-	if err != nil || !(math.Abs(f) < 1e9) {
-		return errors.New("want a number of seconds, like 300")
-	}
-	*s = Seconds(f * float64(time.Second))
-	return nil
-}

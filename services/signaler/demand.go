@@ -63,7 +63,7 @@ func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err erro
 	}
 	snap, err := s.Snapshots.Snapshot(ctx, d.UserID)
 	if errors.Is(err, account.ErrNotFound) {
-		return nil, fmt.Errorf("Missing warm-cache snapshot at Firestore doc %s", store.SnapshotPath(d.UserID)) //nolint:staticcheck // the predecessor's text
+		return nil, account.Missing(store.SnapshotPath(d.UserID))
 	}
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (s *Service) demand(ctx context.Context, d Demand, cause strategy.Cause, de
 	if err != nil {
 		return m, err
 	}
-	c, err := s.prepare(ctx, def, cause, strat)
+	c, err := s.prepare(ctx, def, cause, strat, snap)
 	if err != nil {
 		return m, err
 	}

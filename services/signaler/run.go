@@ -17,7 +17,7 @@ import (
 // run decides for one strategy. First on the event's snapshot: mostly nothing is wanted, and nothing has to be read. What is
 // wanted is decided again by the placing transaction, on the snapshot and the risk state that it reads.
 func (s *Service) run(ctx context.Context, d strategy.Definition, cause strategy.Cause, strat strategy.Strategy, snap account.Snapshot) error {
-	c, err := s.prepare(ctx, d, cause, strat)
+	c, err := s.prepare(ctx, d, cause, strat, snap)
 	if err != nil {
 		return err
 	}
@@ -28,16 +28,21 @@ func (s *Service) run(ctx context.Context, d strategy.Definition, cause strategy
 	return err
 }
 
-// prepare gathers what a run is decided on, but for a model's answer.
-func (s *Service) prepare(ctx context.Context, d strategy.Definition, cause strategy.Cause, strat strategy.Strategy) (*decision.Case, error) {
+// prepare gathers what a run is decided on, but for a model's answer. How old a snapshot may be follows from how often the user
+// is synced.
+func (s *Service) prepare(ctx context.Context, d strategy.Definition, cause strategy.Cause, strat strategy.Strategy, snap account.Snapshot) (*decision.Case, error) {
+	bars, err := s.bars(ctx, d.UserID, strat, cause)
+	if err != nil {
+		return nil, err
+	}
 	platform, err := s.platform.Get(ctx)
 	if err != nil {
 		return nil, err
 	}
 	now := s.Now().UTC()
 	return &decision.Case{
-		Definition: d, Strategy: strat, Cause: cause, Now: now, MaxSnapshotAge: tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), 1),
-		Quotes: s.quotes(ctx, d.UserID, strat.Needs().Symbols), Bars: s.bars(ctx, d.UserID, strat.Needs()),
+		Definition: d, Strategy: strat, Cause: cause, Now: now, MaxSnapshotAge: tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), max(1, snap.CadenceMinutes)),
+		Quotes: s.quotes(ctx, d.UserID, strat.Needs().Symbols), Bars: bars,
 		Platform: platform, Buffer: s.cfg.buffer(), Open: s.open(ctx, now), Life: s.cfg.SignalLife, Keep: s.cfg.DecisionTTL,
 	}, nil
 }

@@ -143,6 +143,19 @@ func TestDenials(t *testing.T) {
 	}
 }
 
+// How old a snapshot may be follows from how often its user is synced.
+func TestSlowCadence(t *testing.T) {
+	for later, want := range map[time.Duration]string{12 * time.Minute: "buy", 12*time.Minute + time.Second: "flat"} {
+		w := newWorld(t)
+		w.write(t, 1, true, "1000", func(s *account.Snapshot) { s.CadenceMinutes = 10 })
+		w.now = w.now.Add(later)
+		w.deliver(t, 0)
+		if f := w.signals(t)["changed_seq:1"]; f["action"] != want {
+			t.Errorf("%s old at a cadence of 10: %v, want %s", later, f, want)
+		}
+	}
+}
+
 // What triggers nothing costs no read.
 func TestQuietEventReadsNothing(t *testing.T) {
 	w := newWorld(t)

@@ -29,7 +29,7 @@ func TestBarRunsAStrategy(t *testing.T) {
 			w.deliver(t, n+1)
 		}
 		signals := w.signals(t)
-		if f := signals[c.cause]; len(signals) != 1 || f["denial_code"] != "BARS_INSUFFICIENT" || f["action"] != "flat" {
+		if f := signals[c.cause]; len(signals) != 1 || f["denial_code"] != "BARS_UNAVAILABLE" || f["action"] != "flat" {
 			t.Errorf("%s: %v, want one denial for %s", kind, signals, c.cause)
 		}
 	}

@@ -57,19 +57,21 @@ func plan(t *rapid.T) (skews []time.Duration, list []delivery) {
 }
 
 // Whatever the interleaving and the skew: seq counts 1, 2, 3 …, neither observed_at nor tick ever goes back, and the last
-// document is of the newest observation that was written. The health ends with the newest attempt.
+// document is of the newest observation that was written. The health ends with the newest attempt. So it is with the
+// predecessor's documents, which are those of the snapshot.
 func TestGuardInAnyInterleaving(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		skews, list := plan(rt)
+		phase := rapid.SampledFrom([]account.Phase{account.Off, account.Both}).Draw(rt, "phase")
 		var fault string
-		synctest.Test(t, func(t *testing.T) { fault = interleave(t, skews, list) })
+		synctest.Test(t, func(t *testing.T) { fault = interleave(t, phase, skews, list) })
 		if fault != "" {
 			rt.Fatal(fault)
 		}
 	})
 }
 
-func interleave(t *testing.T, skews []time.Duration, list []delivery) string {
+func interleave(t *testing.T, phase account.Phase, skews []time.Duration, list []delivery) string {
 	start := tick.Of(time.Now().Add(time.Hour))
 	time.Sleep(time.Until(start.Time()))
 	db := mem.NewDB(time.Now)
@@ -77,7 +79,7 @@ func interleave(t *testing.T, skews []time.Duration, list []delivery) string {
 	if err := s.PutUser(t.Context(), user.User{ID: "u", Status: user.Active}); err != nil {
 		return err.Error()
 	}
-	w := &witness{}
+	w := &witness{copies: map[string]account.Snapshot{}}
 	db.Watch(w.see)
 	db.SetHook(func(ctx context.Context, op mem.Op) error {
 		if d, ok := ctx.Value(deliveryKey{}).(delivery); ok && !op.Done {
@@ -90,8 +92,10 @@ func interleave(t *testing.T, skews []time.Duration, list []delivery) string {
 		now := func() time.Time { return time.Now().Add(skew) }
 		vault := mem.NewVault()
 		vault.Add("u", []byte(`{"key_id":"k","secret_key":"s"}`))
+		cfg := syncer.DefaultConfig("p")
+		cfg.Legacy = account.Legacy{Phase: phase, User: "u"}
 		var err error
-		services[i], err = syncer.New(syncer.DefaultConfig("p"), syncer.Deps{
+		services[i], err = syncer.New(cfg, syncer.Deps{
 			Vault: vault, Broker: &slowBroker{now}, Snapshots: s, Health: s, Keys: s, Now: now,
 		})
 		if err != nil {
@@ -102,7 +106,7 @@ func interleave(t *testing.T, skews []time.Duration, list []delivery) string {
 	for _, d := range list {
 		wg.Go(func() {
 			time.Sleep(time.Duration(d.tick)*time.Minute + d.after)
-			e, err := event.NewSyncRequest(start+tick.Tick(d.tick), user.User{ID: "u", BrokerEnv: "paper", CadenceMinutes: 1}, health.Health{State: health.Degraded})
+			e, err := event.NewSyncRequest(start+tick.Tick(d.tick), user.User{ID: "u", BrokerEnv: "paper", CadenceMinutes: 1, TenantID: "t"}, health.Health{State: health.Degraded})
 			if err != nil {
 				w.fail("%v", err)
 				return
@@ -119,6 +123,13 @@ func interleave(t *testing.T, skews []time.Duration, list []delivery) string {
 		})
 	}
 	wg.Wait()
+	for _, path := range []string{account.TenantPath("t"), account.GlobalPath} {
+		if c := w.copies[path]; phase == account.Both && !c.ObservedAt.Equal(w.last.ObservedAt) {
+			w.fail("%s is of %s at last, the snapshot of %s", path, c.ObservedAt, w.last.ObservedAt)
+		} else if phase == account.Off && c.Version != (time.Time{}) {
+			w.fail("%s is written", path)
+		}
+	}
 	return w.fault
 }
 
@@ -155,6 +166,7 @@ func (b *slowBroker) OpenOrders(context.Context, int) ([]account.Order, bool, er
 type witness struct {
 	mu     sync.Mutex
 	last   account.Snapshot
+	copies map[string]account.Snapshot // by path
 	health health.Health
 	fault  string
 }
@@ -189,6 +201,17 @@ func (w *witness) see(written mem.Written) {
 			w.fail("cash %v is not of the observation at %d", s.Raw["cash"], s.ObservedAt.UnixMilli())
 		}
 		w.last = s
+	case account.TenantPath("t"), account.GlobalPath:
+		d, err := document.Decode(written.New)
+		if err != nil {
+			w.fail("%v", err)
+			return
+		}
+		s, err := store.ParseSnapshot("u", d)
+		if was := w.copies[written.Path]; err != nil || s.ObservedAt.Before(was.ObservedAt) || s.Raw["cash"] != fmt.Sprint(s.ObservedAt.UnixMilli()) {
+			w.fail("%s went from %s to %s, with cash %v (%v)", written.Path, was.ObservedAt, s.ObservedAt, s.Raw["cash"], err)
+		}
+		w.copies[written.Path] = s
 	case store.HealthPath("u"):
 		d, err := document.Decode(written.New)
 		h := store.ParseHealth(d)

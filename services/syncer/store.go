@@ -19,7 +19,7 @@ const (
 )
 
 // store writes the observation where the rules want it: never over a newer one, and only for a reason.
-func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, cadence int) (Outcome, error) {
+func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, req event.SyncRequest) (Outcome, error) {
 	detailed, flows := false, flows{}
 	for n := range conflicts {
 		stored, remembered, err := s.stored(ctx, next.UserID, n == 0)
@@ -32,7 +32,7 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 		}
 		// A missed heartbeat is made up for: the snapshot stays fresh as soon as syncing works again.
 		missed := next.Tick-stored.Tick >= tick.HeartbeatEvery && (!remembered || s.memory.missed(next.Tick))
-		heartbeat := stored.Tick < next.Tick && (missed || next.Tick.Heartbeat(next.UserID, cadence))
+		heartbeat := stored.Tick < next.Tick && (missed || next.Tick.Heartbeat(next.UserID, req.CadenceMinutes))
 		if !detailed && (first || s.wantsDetail(stored, next, heartbeat)) {
 			s.readDetail(ctx, r, &next)
 			detailed = true
@@ -62,7 +62,7 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 		next.LastEquityAt = stored.LastEquitySeen(next)
 		ordering := len(next.OpenOrders) > 0 || (next.Kept != account.Digest{} && stored.ordering)
 		next.ContentHash = next.Hash()
-		switch version, err := s.Snapshots.PutSnapshot(ctx, next); {
+		switch version, err := s.put(ctx, next, req.TenantID); {
 		case err == nil:
 			s.memory.keep(next, version, ordering)
 			return Written, nil
@@ -75,6 +75,23 @@ func (s *Service) store(ctx context.Context, r *reader, next account.Snapshot, c
 		}
 	}
 	return "", fmt.Errorf("snapshot of user %s: %d writers got in between", next.UserID, conflicts)
+}
+
+// put writes the snapshot, and in the same commit the predecessor's documents that are the user's: so each of them is as
+// fresh as the snapshot, and no older observation ever replaces a newer one.
+func (s *Service) put(ctx context.Context, next account.Snapshot, tenantID string) (version time.Time, err error) {
+	copies, left := s.cfg.Legacy.Copies(next.UserID, tenantID)
+	if len(copies) == 0 {
+		version, err = s.Snapshots.PutSnapshot(ctx, next)
+	} else {
+		var others error
+		version, others, err = s.Snapshots.PutWithCopies(ctx, next, copies)
+		left = errors.Join(left, others)
+	}
+	if err == nil && left != nil {
+		s.Fault(ctx, next.UserID, left)
+	}
+	return version, err
 }
 
 // wantsDetail says whether positions and orders are read too: where something has changed, since then they may have; where

@@ -62,7 +62,7 @@ func (r Result) Cause() string {
 type Deps struct {
 	Vault     secret.Vault
 	Broker    broker.Broker
-	Snapshots account.Store
+	Snapshots account.CopyStore
 	Health    health.Store
 	Keys      user.Keys
 	Now       func() time.Time
@@ -245,9 +245,9 @@ func (s *Service) sync(ctx context.Context, req event.SyncRequest, t tick.Tick) 
 	next := account.Snapshot{
 		UserID: req.UserID, Account: reading.Account, Raw: reading.Raw, ObservedAt: reading.ObservedAt, Tick: t,
 		KeyVersion: used.version, KeyPath: s.keyPath(used, req.UserID), TraceParent: req.TraceParent,
-		SlotMinutes: req.SlotMinutes,
+		SlotMinutes: req.SlotMinutes, CadenceMinutes: req.CadenceMinutes,
 	}
-	outcome, err = s.store(ctx, r, next, req.CadenceMinutes)
+	outcome, err = s.store(ctx, r, next, req)
 	return outcome, r.partial(), err
 }
 

@@ -200,6 +200,28 @@ func TestDocumentShape(t *testing.T) {
 	if raw, _ := f["raw"].(map[string]any); raw["equity"] != "1000" {
 		t.Errorf("raw = %v", f["raw"])
 	}
+	if f["cadence_minutes"] != int64(1) {
+		t.Errorf("cadence_minutes = %v", f["cadence_minutes"])
+	}
+}
+
+// How often a user is synced says nothing of the account.
+func TestCadenceIsNotMaterial(t *testing.T) {
+	w := newWorld(t)
+	if err := w.sync(t, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.now = noon.Add(5 * time.Minute)
+	e, err := event.SyncRequest{UserID: "u", Tick: (tick.Of(noon) + 5).String(), BrokerEnv: "paper", CadenceMinutes: 5}.Event()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.svc.Handle(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.stored(t); s.CadenceMinutes != 5 || s.Seq != 2 || s.ChangedSeq != 1 {
+		t.Errorf("cadence %d, seq %d, changed_seq %d; want 5, 2, 1", s.CadenceMinutes, s.Seq, s.ChangedSeq)
+	}
 }
 
 // A slow call that began before a fast one must not overwrite what the fast one saw.

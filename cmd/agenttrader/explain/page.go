@@ -98,7 +98,7 @@ func (p *page) describe(w whole) error {
 		}
 	}
 	if r.Answer != nil {
-		say("model", "%s%s", r.Answer.Failure, strings.TrimSpace(r.Answer.Detail+" "+r.Answer.Text))
+		say("model", "%s", strings.Join(strings.Fields(r.Answer.Failure+" "+r.Answer.Detail+" "+r.Answer.Text), " "))
 	}
 	if params, err := json.Marshal(r.Definition.Params); err == nil {
 		say("params", "%s", params)
@@ -117,7 +117,11 @@ func (p *page) describe(w whole) error {
 		if s.DenialCode != "" {
 			code = " " + s.DenialCode
 		}
-		say("signal", "%s: %s %s %s, %s%s: %s", s.ID, s.Action, s.Symbol, s.Notional.StringFixed(2), s.Status, code, s.Reason)
+		shares := ""
+		if s.Qty.Valid {
+			shares = fmt.Sprintf(" (%s shares)", s.Qty.Decimal)
+		}
+		say("signal", "%s: %s %s %s%s, %s%s: %s", s.ID, s.Action, s.Symbol, s.Notional.StringFixed(2), shares, s.Status, code, s.Reason)
 	}
 	if w.Same != nil {
 		p.replayed(say, w)

@@ -5,6 +5,7 @@ package emulator
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -166,6 +167,17 @@ var _ credentials.PerRPCCredentials = owner{}
 // Clear deletes all documents of a project.
 func (e *Emulator) Clear(ctx context.Context, project string) error {
 	return e.call(ctx, http.MethodDelete, "/emulator/v1/projects/"+project+"/databases/(default)/documents", "")
+}
+
+// SetRules puts a project's security rules in force at once. Without them all of it is open to everybody. Client passes by them.
+func (e *Emulator) SetRules(ctx context.Context, project, rules string) error {
+	body, err := json.Marshal(map[string]any{
+		"rules": map[string]any{"files": []any{map[string]string{"name": "firestore.rules", "content": rules}}},
+	})
+	if err != nil {
+		return err
+	}
+	return e.call(ctx, http.MethodPut, "/emulator/v1/projects/"+project+":securityRules", string(body))
 }
 
 // Reset forgets everything, of all projects, and frees its memory.

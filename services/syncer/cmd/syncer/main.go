@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/broker"
 	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/event"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
@@ -20,6 +22,9 @@ import (
 func main() { serve.Main("syncer", run) }
 
 func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
+	if slices.Contains(environ, "MODE="+syncer.ModeLegacy) {
+		return single(ctx, environ, logs)
+	}
 	cfg, http, topics, project := syncer.DefaultConfig(""), serve.DefaultConfig(), gcp.DefaultTopics(), gcp.Config{}
 	hosts, watching := alpaca.DefaultHosts(), telemetry.DefaultConfig()
 	if err := serve.ReadEnv(environ, &cfg, &http, &topics, &project, &hosts, &watching); err != nil {
@@ -69,6 +74,47 @@ func run(ctx context.Context, environ []string, logs io.Writer) (err error) {
 			tel.BreakerTurned(ctx, to)
 			log.Error("circuit breaker of the broker", "from", from, "to", to)
 		},
+	})
+	if err != nil {
+		return err
+	}
+	return serve.Events(ctx, http, &event.Receiver{Service: "syncer", Handle: service.Handle, DeadLetters: tel.Publisher(topics.DeadLetters, dead), Log: log}, tel)
+}
+
+// single serves one account, whose keys are in the environment: read once, and there no more.
+func single(ctx context.Context, environ []string, logs io.Writer) (err error) {
+	cfg, one, http, topics, project := syncer.DefaultConfig(""), syncer.SingleConfig{}, serve.DefaultConfig(), gcp.DefaultTopics(), gcp.Config{}
+	watching := telemetry.DefaultConfig()
+	own, environ, err := alpaca.TakeEnv(environ)
+	if err := errors.Join(err, serve.ReadEnv(environ, &cfg, &one, &http, &topics, &project, &watching)); err != nil {
+		return err
+	}
+	cfg.Project = project.ProjectID()
+	log := serve.NewLogger(logs, http, serve.Source{Service: "syncer", Project: project.ProjectID(), Revision: watching.Revision}).With("mode", cfg.Mode)
+	tel, err := telemetry.Open(ctx, watching, telemetry.Source{Service: "syncer", Platform: project.ProjectID()}, time.Now, log)
+	if err != nil {
+		return err
+	}
+	cloud := gcp.Open(project)
+	defer func() { err = errors.Join(err, cloud.Close()) }()
+	db, err := cloud.Firestore(ctx)
+	if err != nil {
+		return err
+	}
+	dead, err := cloud.Publisher(ctx, topics.DeadLetters)
+	if err != nil {
+		return err
+	}
+	client, err := alpaca.New(alpaca.Config{PaperURL: own.URL, Transport: tel.Transport(alpaca.NewTransport())})
+	if err != nil {
+		return err
+	}
+	session, err := client.Open(broker.Paper, own.Credentials) // at the address that was said, whichever it is
+	if err != nil {
+		return err
+	}
+	service, err := syncer.NewSingle(cfg, one, syncer.SingleDeps{
+		Session: session, Copies: store.New(tel.DB(db)), Now: time.Now, Fault: func(_ context.Context, err error) { log.Warn(err.Error()) },
 	})
 	if err != nil {
 		return err
