@@ -18,7 +18,7 @@ func TestOneTraceOfATick(t *testing.T) {
 		"in memory": func(*testing.T, *local.Options) {},
 		"on the emulator": func(t *testing.T, o *local.Options) {
 			e, _ := emulator.For(t)
-			o.Firestore, o.Emulator, o.Interval = local.Emulator, e, time.Second
+			o.Firestore, o.Emulator = local.Emulator, e
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestOneTraceOfATick(t *testing.T) {
 			at := httptest.NewServer(told)
 			defer at.Close()
 			o := options()
-			o.Users, o.Ticks, o.Duplicate, o.OTLP, o.Traced = 5, 2, 0.5, at.URL, 1
+			o.Users, o.Ticks, o.Interval, o.Duplicate, o.OTLP, o.Traced = 5, 2, time.Second, 0.5, at.URL, 1
 			set(t, &o)
 			r := run(t, o)
 			traces := byTrace(told.Spans())
