@@ -105,9 +105,9 @@ func FromFields(userID string, f map[string]any, version time.Time) (Snapshot, e
 	s.Changed = Figures{r.decimal(f, "changed_equity"), r.decimal(f, "changed_buying_power")}
 	if err := errors.Join(r.errs...); err != nil {
 		if userID == "" {
-			return Snapshot{}, fmt.Errorf("snapshot %w: %w", ErrUnreadable, err)
+			return Snapshot{}, fmt.Errorf("snapshot: %w", err)
 		}
-		return Snapshot{}, fmt.Errorf("snapshot of user %s %w: %w", userID, ErrUnreadable, err)
+		return Snapshot{}, fmt.Errorf("snapshot of user %s: %w", userID, err)
 	}
 	return s, nil
 }

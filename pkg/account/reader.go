@@ -61,6 +61,9 @@ type Source interface {
 	SnapshotAt(ctx context.Context, path string) (Snapshot, error)
 }
 
+// ErrUnreadable says that a document is there, and is no snapshot.
+var ErrUnreadable = errors.New("no snapshot can be made of it")
+
 // ReaderConfig is what a Reader takes from the environment, by its env tags.
 type ReaderConfig struct {
 	Legacy

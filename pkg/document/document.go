@@ -100,8 +100,16 @@ func (q Query) Check() error {
 		return fmt.Errorf("query %.200q: want the name of the collections, without a path", q.Collection)
 	case q.Group && q.After != "" && (CheckPath(q.After) != nil || path.Base(path.Dir(q.After)) != q.Collection):
 		return fmt.Errorf("query %.200q after %.200q: want the path of a document of such a collection", q.Collection, q.After)
-	case !q.Group && CheckPath(q.Collection+"/x") != nil:
-		return fmt.Errorf("query %.200q: want the path of a collection, like users/alice/signals", q.Collection)
+	case !q.Group:
+		return CheckCollection(q.Collection)
+	}
+	return nil
+}
+
+// CheckCollection says what is wrong with the path of a collection.
+func CheckCollection(path string) error {
+	if CheckPath(path+"/x") != nil {
+		return fmt.Errorf("query %.200q: want the path of a collection, like users/alice/signals", path)
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func (f *Firestore) Collections(ctx context.Context, path string) (names []strin
 
 // IDs implements document.Tree.
 func (f *Firestore) IDs(ctx context.Context, collection, cursor string, limit int) (ids []string, next string, err error) {
-	if err := (document.Query{Collection: collection}).Check(); err != nil {
+	if err := document.CheckCollection(collection); err != nil {
 		return nil, "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryLimit)

@@ -8,6 +8,8 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/porttest"
 )
 
+func TestTree(t *testing.T) { porttest.Tree(t, mem.NewDB(time.Now)) }
+
 func TestCommitter(t *testing.T) {
 	porttest.Committer(t, func(*testing.T) porttest.Committing { return mem.NewDB(time.Now) })
 }

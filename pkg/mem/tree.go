@@ -23,7 +23,7 @@ func (db *DB) Collections(ctx context.Context, path string) (names []string, err
 // IDs implements document.Tree.
 func (db *DB) IDs(ctx context.Context, collection, cursor string, limit int) (ids []string, next string, err error) {
 	err = db.around(ctx, "ids", collection, func() error {
-		if err := (document.Query{Collection: collection}).Check(); err != nil {
+		if err := document.CheckCollection(collection); err != nil {
 			return err
 		}
 		ids = slices.DeleteFunc(db.below(collection+"/"), func(id string) bool { return id <= cursor })

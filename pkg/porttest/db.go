@@ -21,7 +21,7 @@ func DB(t *testing.T, open func(t *testing.T) document.DB) {
 		"get": dbGet, "types": dbTypes, "create once": dbCreate, "update": dbUpdate, "precondition": dbPrecondition, "update of several": dbUpdateAll,
 		"delete": dbDelete, "delete in a transaction": dbTxDelete, "query in pages": dbQuery, "query by field": dbWhere, "query of a group": dbGroup, "rollback": dbRollback,
 		"reads before writes": dbReadsFirst, "concurrent transactions": dbContention, "concurrent creates": dbCreateRace,
-		"bad paths": dbPaths, "tree": dbTree,
+		"bad paths": dbPaths,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

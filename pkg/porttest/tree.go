@@ -11,8 +11,8 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/document"
 )
 
-// dbTree is the contract of document.Tree: every database of ours can list what lies below a document.
-func dbTree(t *testing.T, db document.DB) {
+// Tree is the contract of document.Tree, of an empty database.
+func Tree(t *testing.T, db document.DB) {
 	tree, ok := db.(document.Tree)
 	if !ok {
 		t.Fatalf("a %T is no document.Tree", db)

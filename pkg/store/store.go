@@ -21,7 +21,6 @@
 package store
 
 import (
-	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
 )
 
@@ -58,9 +57,7 @@ func New(db document.DB) *Store { return &Store{db: db} }
 func UserPath(uid string) string { return Users + "/" + uid }
 
 // SnapshotPath is a user's account snapshot.
-func SnapshotPath(uid string) string {
-	return account.Path(uid)
-}
+func SnapshotPath(uid string) string { return UserPath(uid) + "/" + Accounts + "/" + SnapshotID }
 
 // HealthPath is the health of a user's syncing.
 func HealthPath(uid string) string { return UserPath(uid) + "/" + SyncHealth + "/" + HealthID }

@@ -3,6 +3,7 @@ package syncer_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,7 +28,10 @@ func TestEnvelopeKeys(t *testing.T) {
 	var fault error
 	kms.SetHook(func(context.Context) error { return fault })
 	cfg := envelope.DefaultConfig()
-	cfg.Now = func() time.Time { return w.now }
+	var now atomic.Pointer[time.Time] // the cache asks in the background
+	at := func(t time.Time) { w.now = t; now.Store(&t) }
+	at(w.now)
+	cfg.Now = func() time.Time { return *now.Load() }
 	vault, err := envelope.New(w.db, kms, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +57,7 @@ func TestEnvelopeKeys(t *testing.T) {
 		t.Errorf("encrypted_key_path is %q, key_version %q", s.KeyPath, s.KeyVersion)
 	}
 	fault = errors.New("503")
-	w.now = w.now.Add(2 * time.Hour) // the data key's time is over
+	at(w.now.Add(2 * time.Hour)) // the data key's time is over
 	if err := w.sync(t, 120); event.ClassOf(err) != event.Retry || w.outcome != "" {
 		t.Errorf("KMS is down: %s, %v; want a retry", w.outcome, err)
 	}

@@ -167,7 +167,9 @@ func (r *rig) syncer(observe func(context.Context, syncer.Result)) (*syncer.Serv
 		Vault: vault, Refused: refused, Broker: r.alp, Snapshots: r.store, Health: r.store, Keys: r.store, Now: r.clock.Now,
 		Observe: func(ctx context.Context, res syncer.Result) {
 			r.tel.Synced(ctx, string(res.Outcome), res.Cause(), res.Tick)
-			observe(ctx, res)
+			if observe != nil {
+				observe(ctx, res)
+			}
 		},
 	})
 }

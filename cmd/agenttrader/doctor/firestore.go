@@ -191,11 +191,14 @@ func (p *patient) asked(ctx context.Context) Check {
 		return unknown("indexes", "%v", err)
 	}
 	var missing []string
-	for collection, field := range map[string]string{store.SyncHealth: "failing", store.Strategies: "enabled"} {
-		_, err := db.Query(ctx, document.Query{Collection: collection, Group: true, Where: map[string]any{field: true}, Limit: 1})
+	for name, q := range map[string]document.Query{
+		"syncHealth.failing": {Collection: store.SyncHealth, Group: true, Where: map[string]any{"failing": true}, Limit: 1},
+		"strategies.enabled": {Collection: store.Strategies, Group: true, Where: map[string]any{"enabled": true}, Limit: 1},
+	} {
+		_, err := db.Query(ctx, q)
 		switch {
 		case status.Code(err) == codes.FailedPrecondition:
-			missing = append(missing, collection+"."+field)
+			missing = append(missing, name)
 		case err != nil:
 			return unknown("indexes", "%v", err)
 		}

@@ -33,6 +33,7 @@ func TestOnFirestoreEmulator(t *testing.T) {
 		"updated_at": "timestampValue", "updated_at_iso": "stringValue", "user_id": "stringValue", "encrypted_key_path": "stringValue",
 		"raw": "mapValue", "positions": "arrayValue", "open_orders": "arrayValue", "detail_observed_at": "timestampValue",
 		"tick": "stringValue", "seq": "integerValue", "slot_minutes": "integerValue", "changed_seq": "integerValue", "observed_at": "timestampValue",
+		"cadence_minutes": "integerValue", "changed_equity": "stringValue", "changed_buying_power": "stringValue",
 		"key_version": "stringValue", "content_hash": "stringValue", "incomplete": "booleanValue",
 		"flows": "arrayValue", "flows_observed_at": "timestampValue", "flows_since": "timestampValue", "net_flow": "stringValue",
 	}
