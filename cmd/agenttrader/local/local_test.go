@@ -124,7 +124,7 @@ func TestQuietCashUserWithDCA(t *testing.T) {
 	}))
 	defer s.Close()
 	o := options()
-	o.AlpacaURL, o.Users, o.Ticks, o.Interval, o.Strategy = s.URL, 1, 16, 250*time.Millisecond, "dca"
+	o.AlpacaURL, o.Users, o.Ticks, o.Interval, o.Strategy = s.URL, 1, 18, 250*time.Millisecond, "dca"
 	o.Executor, o.Duplicate = 1, 0.5
 	var ticks []time.Time
 	r, err := local.Run(t.Context(), o, slog.New(slog.DiscardHandler), func(p local.Progress) {
@@ -135,14 +135,18 @@ func TestQuietCashUserWithDCA(t *testing.T) {
 	if err != nil || r.SignalsDuplicate != 0 {
 		t.Fatal(err, r.SignalsDuplicate)
 	}
-	slots := 0
-	for _, at := range ticks[1:] {
-		if at.Minute()%5 == 0 {
+	slots, late := 0, 0 // of a slot in the last two ticks the heartbeat may be still to come
+	for i, at := range ticks[1:] {
+		switch {
+		case at.Minute()%5 != 0:
+		case i < len(ticks)-3:
 			slots++
+		default:
+			late++
 		}
 	}
-	if got := r.ByStrategy["dca"]; len(ticks) != 16 || slots < 3 || got.Signals != slots || got.Denials != 0 {
-		t.Errorf("%d ticks, %+v, want a signal in each of %d slots", len(ticks), got, slots)
+	if got := r.ByStrategy["dca"]; len(ticks) != 18 || slots < 3 || got.Signals < slots || got.Signals > slots+late || got.Denials != 0 {
+		t.Errorf("%d ticks, %+v, want a signal in each of %d slots, or %d more", len(ticks), got, slots, late)
 	}
 }
 

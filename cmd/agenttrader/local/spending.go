@@ -14,7 +14,7 @@ import (
 
 const (
 	shownLate  = 5 * time.Minute // docs/risk.md: how long the order of an executed signal may take to show up
-	leakGrace  = time.Minute     // on top of it, before a reservation counts as kept for ever
+	leakGrace  = 6 * time.Minute // before a reservation counts as kept for ever: it may be sent late, and the snapshot of the run may be of the last heartbeat but one
 	disorderly = 2 * time.Minute // the emulator's events of one user come in any order, within this
 )
 
