@@ -73,7 +73,7 @@ func TestMonthAndCost(t *testing.T) {
 	if u := m.PerUser; u.Messages < 21*390 || u.Messages > 21*392 {
 		t.Errorf("%.0f requests a month, want one in each of 390 minutes and one after the close, on 21 days", u.Messages)
 	}
-	if u := m.PerUser; u.Reads > 800 || u.Writes > 3500 || u.Accesses != 0 {
+	if u := m.PerUser; u.Reads > 900 || u.Writes > 3500 || u.Accesses != 0 {
 		t.Errorf("per user and month: %+v", u)
 	}
 	if calls := m.Fixed.KMS * ticksPerDay; calls < 64*4 || calls > 64*8 {
