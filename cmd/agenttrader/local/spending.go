@@ -14,7 +14,8 @@ import (
 
 const (
 	shownLate  = 5 * time.Minute // docs/risk.md: how long the order of an executed signal may take to show up
-	leakGrace  = 6 * time.Minute // before a reservation counts as kept for ever: it may be sent late, and the snapshot of the run may be of the last heartbeat but one
+	leakGrace  = time.Minute     // on top of its end, before a reservation without a word counts as kept for ever
+	wordGrace  = 6 * time.Minute // and one with a word: it may be sent late, and the run's snapshot be of the last heartbeat but one
 	disorderly = 2 * time.Minute // the emulator's events of one user come in any order, within this
 )
 
@@ -182,11 +183,16 @@ func leaked(state document.Document, signals []document.Document) (n int) {
 		}
 	}
 	for _, r := range objects(state.Fields["reservations"]) {
-		ends, _ := r["expires_at"].(time.Time)
-		if word, ok := r["settled_at"].(time.Time); ok && word.Add(shownLate).After(ends) {
+		expires, _ := r["expires_at"].(time.Time)
+		ends := expires.Add(leakGrace)
+		if word, ok := r["settled_at"].(time.Time); ok {
 			ends = word.Add(shownLate)
+			if expires.After(ends) {
+				ends = expires
+			}
+			ends = ends.Add(wordGrace)
 		}
-		if last.After(ends.Add(leakGrace)) {
+		if last.After(ends) {
 			n++
 		}
 	}
