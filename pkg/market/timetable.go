@@ -108,6 +108,16 @@ func (t *Timetable) Says(ctx context.Context, at time.Time, hours Hours) (open, 
 	return t.clock.correct(t.calendar, at, hours, open), true
 }
 
+// Trading says whether orders are taken in these hours at a time, if that is known: it is Says without the minute after the
+// close.
+func (t *Timetable) Trading(ctx context.Context, at time.Time, hours Hours) (open, known bool) {
+	open, known = t.Says(ctx, at, hours)
+	if open && known {
+		open, known = t.Says(ctx, at.Add(closing), hours)
+	}
+	return open, known
+}
+
 // refresh starts the calls that are due. What it returns is closed once the first reading of the calendar has ended.
 func (t *Timetable) refresh(ctx context.Context) <-chan struct{} {
 	ctx = context.WithoutCancel(ctx) // the calls are for all callers

@@ -330,6 +330,33 @@ func TestClockIsCheap(t *testing.T) {
 	})
 }
 
+// Orders are taken until the close, to the second; the account is synced for a minute more.
+func TestTrading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tt := market.NewTimetable(market.TimetableConfig{Sessions: known(year(t)), Now: func() time.Time { return ny(t, "2026-11-24 12:00:00") }})
+		for at, want := range map[string][3]bool{ // synced, regular orders, extended orders
+			"2026-11-24 09:29:59": {false, false, true}, "2026-11-24 09:30:00": {true, true, true}, "2026-11-24 15:59:59": {true, true, true},
+			"2026-11-24 16:00:00": {true, false, true}, "2026-11-24 16:00:59": {true, false, true}, "2026-11-24 16:01:00": {false, false, true},
+			"2026-11-24 19:59:59": {false, false, true}, "2026-11-24 20:00:00": {false, false, false},
+			"2026-11-27 12:59:59": {true, true, true}, "2026-11-27 13:00:00": {true, false, true}, "2026-11-26 12:00:00": {false, false, false},
+		} {
+			synced := tt.Open(t.Context(), ny(t, at), market.Regular)
+			regular, known := tt.Trading(t.Context(), ny(t, at), market.Regular)
+			extended, known2 := tt.Trading(t.Context(), ny(t, at), market.Extended)
+			if got := [3]bool{synced, regular, extended}; got != want || !known || !known2 {
+				t.Errorf("%s: %v, known %t and %t; want %v", at, got, known, known2, want)
+			}
+		}
+	})
+}
+
+// known is a calendar that is there at once.
+type known market.Calendar
+
+func (k known) Calendar(context.Context, time.Time, time.Time) (market.Calendar, error) {
+	return market.Calendar(k), nil
+}
+
 // Without keys there is no calendar: open, at once, and nobody is told.
 func TestNoSessions(t *testing.T) {
 	table := market.NewTimetable(market.TimetableConfig{Now: time.Now, Fault: func(err error) { t.Error(err) }})

@@ -329,6 +329,58 @@ func TestEachSymbolAlone(t *testing.T) {
 	}
 }
 
+// In the session after a day's bar, whatever the season, on that bar; on no day without one.
+func TestInTheSession(t *testing.T) {
+	zone, err := market.Zone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ kind, symbols string }{{strategy.KindSMACross, "symbols"}, {strategy.KindBreakout, "symbols"}, {strategy.KindRSIReversion, "symbols"}, {strategy.KindVolTarget, "symbol"}} {
+		params := map[string]any{"symbols": list("SPY"), "at": "session"}
+		if c.symbols == "symbol" {
+			params = map[string]any{"symbol": "SPY", "at": "session"}
+		}
+		s := build(t, c.kind, params)
+		slots := strategy.Slots([]strategy.Definition{{Kind: c.kind, Params: params}})
+		runs := 0
+		for at := tick.Of(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); at.Time().Year() == 2026; at += 3 {
+			old, now := account.Snapshot{Tick: at - 3, SlotMinutes: slots}, account.Snapshot{Tick: at, SlotMinutes: slots}
+			e := strategy.Between(&old, now)
+			cause, ok := e.Cause(s.Triggers())
+			if !ok {
+				continue
+			}
+			runs++
+			if local := cause.Tick.Time().In(zone); !e.Any() || local.Hour() < 10 || local.Hour() > 12 {
+				t.Fatalf("%s: runs at %s, suppressed %t; want it in hours, of half days too", c.kind, local, !e.Any())
+			}
+		}
+		if runs != 365 {
+			t.Errorf("%s: %d runs in a year", c.kind, runs)
+		}
+	}
+	s := build(t, strategy.KindSMACross, map[string]any{"symbols": list("SPY"), "fast": int64(1), "slow": int64(2), "at": "session"})
+	for name, c := range map[string]struct {
+		day  int // of November 2026; the newest bar is Tuesday's, the 24th
+		want string
+	}{
+		"Wednesday":             {25, "buy SPY 1000"},
+		"Thanksgiving":          {26, ""},
+		"Friday, without a bar": {27, "BARS_STALE"},
+		"Saturday":              {28, ""},
+	} {
+		in := closed(map[string][]market.Bar{"SPY": daily("10", "12")})
+		in.Now = time.Date(2026, 11, c.day, 15, 0, 30, 0, time.UTC)
+		in.Cause = strategy.Cause{Text: "schedule:" + tick.Of(in.Now).String(), Tick: tick.Of(in.Now)}
+		if got := said(s.Decide(in)); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	if _, err := strategy.New(strategy.Definition{Kind: strategy.KindSMACross, Params: map[string]any{"symbols": list("SPY"), "timeframe": "1Hour", "at": "session"}}); !errors.Is(err, strategy.ErrInvalid) {
+		t.Errorf("hourly bars in the session after them: %v", err)
+	}
+}
+
 // A pair's day began at 06:00 UTC, say, and ended 15 hours before the exchanges closed.
 func TestPairs(t *testing.T) {
 	s := build(t, strategy.KindSMACross, map[string]any{"symbols": list("BTC/USD"), "fast": int64(1), "slow": int64(2)})
@@ -386,7 +438,7 @@ func TestParameters(t *testing.T) {
 		"fast is 50 and slow is 50":                         {Kind: strategy.KindSMACross, Params: map[string]any{"symbols": spy, "fast": int64(50)}},
 		"slow is 501: want 2 to 500":                        {Kind: strategy.KindSMACross, Params: map[string]any{"symbols": spy, "slow": int64(501)}},
 		"fast is 2.5: want a whole number":                  {Kind: strategy.KindSMACross, Params: map[string]any{"symbols": spy, "fast": 2.5}},
-		`unknown parameter "fsat": want some of [band fast`: {Kind: strategy.KindSMACross, Params: map[string]any{"symbols": spy, "fsat": int64(1)}},
+		`unknown parameter "fsat": want some of [at band fast`: {Kind: strategy.KindSMACross, Params: map[string]any{"symbols": spy, "fsat": int64(1)}},
 		"entry is 60 and exit is 50":                        {Kind: strategy.KindRSIReversion, Params: map[string]any{"symbols": spy, "entry": 60.0}},
 		"period: figure":                                    {Kind: strategy.KindRSIReversion, Params: map[string]any{"symbols": spy, "period": "many"}},
 		"atr_stop is -1: want 0 to 20":                      {Kind: strategy.KindBreakout, Params: map[string]any{"symbols": spy, "atr_stop": -1.0}},

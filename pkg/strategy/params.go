@@ -160,6 +160,21 @@ func (p *Params) Timeframe(name string) market.Timeframe {
 	return market.Timeframe(p.Choice(name, words...))
 }
 
+// session is when a strategy on daily bars runs in the session after them, as a time of day in UTC: 10:00 New York time in
+// winter, 11:00 in summer, so that regular hours have begun and no half day has ended.
+const session = 15 * time.Hour
+
+// At reads when a strategy on bars runs: at their close, or, those of a day, in the next session.
+func (p *Params) At(name string, bars market.Timeframe) Triggers {
+	if p.Choice(name, "close", "session") == "close" {
+		return Triggers{Bar: bars}
+	}
+	if bars != market.OneDay {
+		p.Fault("%s is session, and the bars are %s: want %s, or close", name, bars, market.OneDay)
+	}
+	return Triggers{Every: 24 * time.Hour, Offset: session}
+}
+
 // Symbol reads a symbol, which is required.
 func (p *Params) Symbol(name string) string {
 	v := p.take(name, "")

@@ -28,12 +28,16 @@ const (
 )
 
 // Series are as many of a symbol's bars as n says. ok is false where there is nothing to be done: the bar whose close is
-// the cause is not there, since the market was closed or the symbol was not traded. A *Denial says what else is wrong:
+// the cause is not there, since the market was closed or the symbol was not traded; or a schedule's slot of daily bars lies on a
+// day without a session. A *Denial says what else is wrong:
 // no bars or too few, a trading day's bar that did not come, a gap, disorder, or bars that are old.
 func (n Needs) Series(in Input, symbol string) (s Series, ok bool, err error) {
 	bars := in.Bars[symbol]
 	deny := func(code, format string, args ...any) (Series, bool, error) {
 		return Series{}, false, &Denial{Code: code, Reason: fmt.Sprintf(format, args...)}
+	}
+	if at := in.Cause.Tick.Time(); in.Cause.Trigger() == BySchedule && n.Bars == market.OneDay && !market.IsCrypto(symbol) && market.Holiday(at) {
+		return Series{}, false, nil // no session (Params.At)
 	}
 	if len(bars) == 0 {
 		return deny("BARS_UNAVAILABLE", "there are no bars (%s) of %s: they can't be had, or there are none", n.Bars, symbol)

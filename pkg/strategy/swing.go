@@ -24,19 +24,21 @@ const (
 // position is not resized while it is held. A symbol should belong to one strategy only.
 type swing struct {
 	needs  Needs
+	runs   Triggers
 	weight decimal.Decimal // share of equity, of each symbol
 }
 
 // newSwing reads the parameters that all of them take; the number of bars is left to the strategy.
 func newSwing(p *Params) swing {
-	s := swing{needs: Needs{Symbols: p.Symbols("symbols"), Bars: p.Timeframe("timeframe")}, weight: p.Figure("weight", 0.1, 0.001, 1)}
+	s := swing{needs: Needs{Symbols: p.Symbols("symbols"), Bars: p.Timeframe("timeframe")}}
+	s.runs, s.weight = p.At("at", s.needs.Bars), p.Figure("weight", 0.1, 0.001, 1)
 	if all := s.weight.Mul(decimal.NewFromInt(int64(len(s.needs.Symbols)))); all.GreaterThan(decimal.NewFromInt(1)) {
 		p.Fault("weight is %s of equity for each of %d symbols, together %s: want at most 1", s.weight, len(s.needs.Symbols), all)
 	}
 	return s
 }
 
-func (s *swing) Triggers() Triggers { return Triggers{Bar: s.needs.Bars} }
+func (s *swing) Triggers() Triggers { return s.runs }
 
 func (s *swing) Needs() Needs { return s.needs }
 

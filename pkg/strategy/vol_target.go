@@ -31,26 +31,30 @@ const yearly = 252
 //	lambda      of ewma, 0.8 to 0.99; default 0.94, RiskMetrics' own for days
 //	max_weight  share of equity that is never passed, 0.01 to 2 (more than 1 needs margin); default 1
 //	drift_band  share of equity by which the position may be off its target; default 0.05
+//	at          close: runs at each day's close (default); session: in the session after it
 //
-// It runs at each day's close. A year is 252 days. Prices that do not move at all are a denial, since no weight follows.
+// A year is 252 days. Prices that do not move at all are a denial, since no weight follows.
 type volTarget struct {
 	symbol          string
 	target, maximum float64
 	ewma            bool
+	runs            Triggers
 	lookback        int
 	lambda          float64
 	band            decimal.Decimal
 }
 
 func newVolTarget(p *Params) Strategy {
-	return &volTarget{
+	s := &volTarget{
 		symbol: p.Symbol("symbol"), target: p.Figure("target_vol", 0.1, 0.01, 1).InexactFloat64(), ewma: p.Choice("estimator", "window", "ewma") == "ewma",
 		lookback: p.Whole("lookback", 20, 5, 400), lambda: p.Figure("lambda", 0.94, 0.8, 0.99).InexactFloat64(),
 		maximum: p.Figure("max_weight", 1, 0.01, 2).InexactFloat64(), band: p.Figure("drift_band", 0.05, 0, 1),
 	}
+	s.runs = p.At("at", market.OneDay)
+	return s
 }
 
-func (s *volTarget) Triggers() Triggers { return Triggers{Bar: market.OneDay} }
+func (s *volTarget) Triggers() Triggers { return s.runs }
 
 func (s *volTarget) Needs() Needs {
 	returns := s.lookback

@@ -34,6 +34,8 @@ func TestHours(t *testing.T) {
 	}{
 		"at night":                        {sessions{day}, -4 * 60, risk.MarketClosed},
 		"open":                            {sessions{day}, 3 * 60, nil},
+		"just open":                       {sessions{day}, 8*60 + 59, nil},
+		"at the close":                    {sessions{day}, 9 * 60, risk.MarketClosed},
 		"at night, and nobody knows":      {nil, -4 * 60, risk.MarketUnknown},
 		"in the day, and nobody knows it": {nil, 3 * 60, risk.MarketUnknown},
 	} {
@@ -41,7 +43,7 @@ func TestHours(t *testing.T) {
 		now := func() time.Time { return w.now }
 		w.svc, err = signaler.New(signaler.DefaultConfig(), signaler.Deps{
 			Snapshots: w.store, Strategies: w.store, Signals: w.store, Controls: w.store, Records: w.store, Quotes: market.None{}, Now: now,
-			Hours: market.NewTimetable(market.TimetableConfig{Sessions: c.sessions, Now: now}).Says,
+			Hours: market.NewTimetable(market.TimetableConfig{Sessions: c.sessions, Now: now}).Trading,
 		})
 		must(t, err)
 		must(t, w.store.SetLimits(t.Context(), "u", risk.ParseLimits(map[string]any{"hours": "regular"})))

@@ -46,3 +46,17 @@ func (m *made) of(d strategy.Definition) (strategy.Strategy, error) {
 	m.all[v] = s
 	return s, nil
 }
+
+// broken is a document that can't be run: it says why.
+type broken struct{ err error }
+
+func (broken) Triggers() strategy.Triggers { return strategy.Triggers{} }
+
+func (broken) Needs() strategy.Needs { return strategy.Needs{} }
+
+func (b broken) Decide(strategy.Input) (strategy.Decision, error) {
+	return strategy.Decision{}, &strategy.Denial{Code: "STRATEGY_INVALID", Reason: strategy.Head(b.err.Error(), maxFault)}
+}
+
+// maxFault bounds what is said of a document, bytes.
+const maxFault = 1000

@@ -38,7 +38,7 @@ type Deps struct {
 	Fault      func(ctx context.Context, userID string, err error) // told what was gone on without; may be nil
 }
 
-// Hours says whether the market is open at a time, if that is known.
+// Hours says whether orders are taken at a time, if that is known: market.Timetable's Trading.
 type Hours func(ctx context.Context, at time.Time, hours market.Hours) (open, known bool)
 
 // controlLife is how long the platform's word is remembered: a halt takes effect everywhere within it.
@@ -180,7 +180,7 @@ func (s *Service) edited(ctx context.Context, userID, strategyID string, written
 		strat, err := s.made.of(d)
 		if err != nil {
 			s.Fault(ctx, userID, err)
-			return nil
+			strat = broken{err} // which says it once, where its owner sees it
 		}
 		snap, err := s.Snapshots.Snapshot(ctx, userID)
 		if errors.Is(err, account.ErrNotFound) {

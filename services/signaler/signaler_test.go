@@ -3,6 +3,7 @@ package signaler_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -207,6 +208,28 @@ func TestBrokenStrategyIsItsOwnersTrouble(t *testing.T) {
 	w.deliver(t, 0)
 	if len(w.signals(t)) != 1 || w.faults == 0 {
 		t.Errorf("%d signals, %d faults told; want the other strategy's signal and a fault", len(w.signals(t)), w.faults)
+	}
+}
+
+// Its owner is told at the edit, once, and not at each event.
+func TestBrokenStrategyIsSaid(t *testing.T) {
+	e := newEverything(t)
+	e.write(t, 1, true, "1000", nil)
+	next := e.settle(t, 0)
+	e.kind(t, strategy.KindSMACross, map[string]any{"symbols": "SPY", "fast": int64(9), "slow": int64(3)})
+	for range 3 {
+		e.settle(t, next)
+	}
+	var said []document.Fields
+	for _, f := range e.signals(t) {
+		if f["denial_code"] == "STRATEGY_INVALID" {
+			said = append(said, f)
+		}
+	}
+	e.write(t, 2, true, "1000", nil)
+	e.settle(t, len(e.all)-1)
+	if len(said) != 1 || said[0]["status"] != "rejected" || !strings.Contains(said[0]["reason"].(string), "want a list") || !strings.Contains(said[0]["reason"].(string), "fast is 9 and slow is 3") {
+		t.Errorf("said: %v", said)
 	}
 }
 

@@ -62,7 +62,7 @@ func (s *Settings) Open(ctx context.Context, project *gcp.Cloud, log *slog.Logge
 		if err != nil {
 			return nil, err
 		}
-		hours = timetable.Says
+		hours = timetable.Trading
 	}
 	return signaler.New(s.Signaler, signaler.Deps{
 		Snapshots: users, Strategies: users, Signals: tel.Book(users), Controls: users, Records: users, Quotes: quotes, Bars: bars, Hours: hours, Advisor: advisor, Now: time.Now,
