@@ -113,6 +113,23 @@ func (c *Case) Decide(snap account.Snapshot, state *risk.State) risk.Run {
 	return out
 }
 
+// strategyFailed is the denial of a strategy that fails.
+const strategyFailed = "STRATEGY_FAILED"
+
+// Question is what the strategy asks a model; nil: nothing. Where it panics, that is the Answer, and its run is denied.
+func (c *Case) Question(snap account.Snapshot) (q *strategy.Question) {
+	asker, ok := c.Strategy.(strategy.Asker)
+	if !ok {
+		return nil
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			q, c.Answer = nil, &strategy.Answer{Failure: strategyFailed, Detail: fmt.Sprintf("panic: %v", fault)}
+		}
+	}()
+	return asker.Ask(c.Input(snap, &risk.State{}))
+}
+
 // ask asks the strategy. A panic of it is its failure, and nobody else's.
 func (c *Case) ask(in strategy.Input) (d strategy.Decision, err error) {
 	defer func() {
@@ -120,6 +137,9 @@ func (c *Case) ask(in strategy.Input) (d strategy.Decision, err error) {
 			err = fmt.Errorf("panic: %v", fault)
 		}
 	}()
+	if a := c.Answer; a != nil && a.Failure == strategyFailed {
+		return d, errors.New(a.Detail)
+	}
 	return c.Strategy.Decide(in)
 }
 
@@ -195,5 +215,5 @@ func denialOf(err error) *strategy.Denial {
 	if d, ok := errors.AsType[*strategy.Denial](err); ok {
 		return d
 	}
-	return &strategy.Denial{Code: "STRATEGY_FAILED", Reason: fmt.Sprintf("the strategy failed: %v", err)}
+	return &strategy.Denial{Code: strategyFailed, Reason: fmt.Sprintf("the strategy failed: %v", err)}
 }

@@ -20,6 +20,28 @@ func (panics) Decide(strategy.Input) (strategy.Decision, error) {
 	panic("out of its depth")
 }
 
+// Ask does too.
+func (panics) Ask(strategy.Input) *strategy.Question { panic("nothing to ask") }
+
+// calm asks in panic, and decides calmly.
+type calm struct{ panics }
+
+func (calm) Decide(strategy.Input) (strategy.Decision, error) { return strategy.Decision{}, nil }
+
+// A question that panics denies the run, whatever the strategy would decide without an answer.
+func TestPanicOfAnAsker(t *testing.T) {
+	now := time.Date(2026, 11, 24, 17, 0, 0, 0, time.UTC)
+	snap := account.Snapshot{ObservedAt: now}
+	c := &decision.Case{Strategy: calm{}, Now: now, MaxSnapshotAge: time.Minute}
+	if q := c.Question(snap); q != nil {
+		t.Errorf("question = %+v", q)
+	}
+	run := c.Decide(snap, &risk.State{})
+	if run.Denial == nil || run.Denial.Code != "STRATEGY_FAILED" || !strings.Contains(run.Denial.Reason, "nothing to ask") || !c.Wants(snap) {
+		t.Errorf("denial = %+v", run.Denial)
+	}
+}
+
 // A strategy that panics is denied, and takes nobody else's run away.
 func TestPanicOfAStrategy(t *testing.T) {
 	now := time.Date(2026, 11, 24, 17, 0, 0, 0, time.UTC)

@@ -16,7 +16,7 @@ const KindRSIReversion = "rsi_reversion"
 //
 //	symbols    list of 1 to 20 symbols, each judged alone
 //	timeframe  of the bars; default 1Day
-//	at          close: runs when a bar closes (default); session: in the session after a day's bar
+//	at         close: runs when a bar closes (default); session: in the session after a day's bar
 //	period     changes in the index, 2 to 50; default 14
 //	entry      it buys at an index below this, 1 to 99; default 30
 //	exit       it sells at an index above this, 1 to 99, more than entry; default 50 (Wilder's top is 70)

@@ -18,7 +18,7 @@ const KindSMACross = "sma_cross"
 //
 //	symbols    list of 1 to 20 symbols, each judged alone
 //	timeframe  of the bars; default 1Day
-//	at          close: runs when a bar closes (default); session: in the session after a day's bar
+//	at         close: runs when a bar closes (default); session: in the session after a day's bar
 //	fast       closes in the fast average, 1 to 400; default 10
 //	slow       closes in the slow average, 2 to 500, more than fast; default 50
 //	band       share of the slow average by which the fast one has to be off it; default 0 (the paper has 0 and 0.01)

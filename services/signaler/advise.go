@@ -3,6 +3,7 @@ package signaler
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/decision"
@@ -13,11 +14,10 @@ import (
 // advise asks the model for a strategy that wants it, once in a run. Nothing is asked, and paid for, on a snapshot that may not
 // be traded on, or where nothing may come of it: trading is halted, the market closed, the account blocked.
 func (s *Service) advise(ctx context.Context, c *decision.Case, snap account.Snapshot) error {
-	asker, ok := c.Strategy.(strategy.Asker)
-	if !ok || s.Advisor == nil || risk.Usable(snap, c.Now, c.MaxSnapshotAge) != nil {
+	if s.Advisor == nil || risk.Usable(snap, c.Now, c.MaxSnapshotAge) != nil {
 		return nil
 	}
-	q := asker.Ask(c.Input(snap, &risk.State{}))
+	q := c.Question(snap)
 	if q == nil {
 		return nil
 	}
@@ -37,7 +37,7 @@ func (s *Service) advise(ctx context.Context, c *decision.Case, snap account.Sna
 		c.Answer = &strategy.Answer{Failure: refused.Code, Detail: refused.Reason}
 		return nil
 	}
-	a, err := s.Advisor.Advise(ctx, d.UserID, *q)
+	a, err := s.consult(ctx, d.UserID, *q)
 	if err != nil {
 		return fmt.Errorf("strategy %s of user %s asks the model: %w", d.ID, d.UserID, err)
 	}
@@ -46,4 +46,16 @@ func (s *Service) advise(ctx context.Context, c *decision.Case, snap account.Sna
 	}
 	c.Answer, c.RawModelOutput = &a, strategy.RawOutput(*q, a)
 	return nil
+}
+
+// consult asks the model. A panic on the way is no answer, so that the event does not come again and again. The type of its
+// value is told, not the value: it could hold anything, a key among it.
+func (s *Service) consult(ctx context.Context, userID string, q strategy.Question) (a strategy.Answer, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.Fault(ctx, userID, fmt.Errorf("panic (%T) while the model was asked: %s", fault, debug.Stack()))
+			a, err = strategy.Answer{Failure: strategy.ModelUnavailable, Detail: fmt.Sprintf("panic (%T) while it was asked", fault)}, nil
+		}
+	}()
+	return s.Advisor.Advise(ctx, userID, q)
 }

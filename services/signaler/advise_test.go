@@ -224,3 +224,28 @@ func TestModelErrorComesAgain(t *testing.T) {
 		t.Errorf("delivered again: %v", f)
 	}
 }
+
+// panicking is an advisor that panics, with a secret.
+type panicking struct{}
+
+func (panicking) Advise(context.Context, string, strategy.Question) (strategy.Answer, error) {
+	panic("key-canary")
+}
+
+// A panic while the model is asked is a denial, and the event is done.
+func TestModelPanics(t *testing.T) {
+	a := newAsking(t, 24)
+	a.serve(t, panicking{})
+	n := a.slot(t, 1, nil)
+	a.deliver(t, n)
+	var denied []any
+	for _, f := range a.signals(t) {
+		denied = append(denied, f["denial_code"])
+		if reason, _ := f["reason"].(string); strings.Contains(reason, "canary") {
+			t.Errorf("told: %s", reason)
+		}
+	}
+	if len(denied) != 1 || denied[0] != strategy.ModelUnavailable || a.faults != 2 {
+		t.Errorf("denied %v, %d faults", denied, a.faults)
+	}
+}
