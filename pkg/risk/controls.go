@@ -28,6 +28,9 @@ type Controls interface {
 	SetTrading(ctx context.Context, userID, strategyID string, t Trading) error
 	// SetLimits replaces the limits of the platform (userID "") or of a user.
 	SetLimits(ctx context.Context, userID string, l Limits) error
+	// ChangeLimits is SetLimits with what change makes of the limits as they are: nobody else's setting in between is lost.
+	// change may run more than once; its error is returned, and nothing is set.
+	ChangeLimits(ctx context.Context, userID string, change func(Limits) (Limits, error)) error
 }
 
 // ParseControl reads a document of controls as people write it. What can't be understood, an unknown field included, is

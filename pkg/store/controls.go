@@ -32,12 +32,12 @@ func (s *Store) SetTrading(ctx context.Context, userID, strategyID string, t ris
 	if userID == "" && strategyID != "" {
 		return fmt.Errorf("trading state of strategy %s: whose? a user is missing", strategyID)
 	}
-	return s.changeControl(ctx, userID, func(f document.Fields) {
+	return s.changeControl(ctx, userID, func(f document.Fields) error {
 		if strategyID == "" {
 			for k, v := range t.Fields() {
 				f[k] = v
 			}
-			return
+			return nil
 		}
 		all, _ := f["strategies"].(map[string]any)
 		if all == nil {
@@ -45,17 +45,33 @@ func (s *Store) SetTrading(ctx context.Context, userID, strategyID string, t ris
 		}
 		all[strategyID] = t.Fields()
 		f["strategies"] = all
+		return nil
 	})
 }
 
 // SetLimits implements risk.Controls.
 func (s *Store) SetLimits(ctx context.Context, userID string, l risk.Limits) error {
-	return s.changeControl(ctx, userID, func(f document.Fields) { f["limits"] = l.Fields() })
+	return s.changeControl(ctx, userID, func(f document.Fields) error {
+		f["limits"] = l.Fields()
+		return nil
+	})
 }
 
-// changeControl leaves what it does not know as it is: what denies must go on denying.
-func (s *Store) changeControl(ctx context.Context, userID string, change func(document.Fields)) error {
+// ChangeLimits implements risk.Controls.
+func (s *Store) ChangeLimits(ctx context.Context, userID string, change func(risk.Limits) (risk.Limits, error)) error {
+	return s.changeControl(ctx, userID, func(f document.Fields) error {
+		l, err := change(risk.ParseControl(f).Limits)
+		if err == nil {
+			f["limits"] = l.Fields()
+		}
+		return err
+	})
+}
+
+// changeControl leaves what it does not know as it is: what denies must go on denying. An error of change is returned as it is.
+func (s *Store) changeControl(ctx context.Context, userID string, change func(document.Fields) error) error {
 	path := controlPath(userID)
+	var refused error
 	err := s.db.Transact(ctx, func(ctx context.Context, tx document.Tx) error {
 		d, err := tx.Get(ctx, path)
 		if err != nil && !errors.Is(err, document.ErrNotFound) {
@@ -65,11 +81,16 @@ func (s *Store) changeControl(ctx context.Context, userID string, change func(do
 		for k, v := range d.Fields {
 			f[k] = v
 		}
-		change(f)
+		if refused = change(f); refused != nil {
+			return refused
+		}
 		f["updated_at"] = document.ServerTime
 		return tx.Set(path, f)
 	})
-	if err != nil {
+	switch {
+	case refused != nil:
+		return refused
+	case err != nil:
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

@@ -222,18 +222,13 @@ in its own document. The limits: ` + strings.Join(risk.LimitNames(), ", ") + `.`
 				return errors.New("--strategy: a strategy's limits are in its own document, users/{uid}/strategies/{id}, field limits; its owner sets them there")
 			}
 			return a.at(c, func(ctx context.Context, d *desk) error {
-				now, err := a.control(ctx, d)
+				err := d.store.ChangeLimits(ctx, a.user, func(now risk.Limits) (risk.Limits, error) {
+					if len(now.Invalid) == 0 {
+						return change(now, args)
+					}
+					return now, fmt.Errorf("the %s's controls hold what can't be read, and so let nothing open: %s. Mend it in the document first (docs/data-model.md), since it would be lost here", a.whose(), tty.Escape(strings.Join(now.Invalid, ", "), shown))
+				})
 				if err != nil {
-					return err
-				}
-				if len(now.Limits.Invalid) > 0 {
-					return fmt.Errorf("the %s's controls hold what can't be read, and so let nothing open: %s. Mend it in the document first (docs/data-model.md), since it would be lost here", a.whose(), tty.Escape(strings.Join(now.Limits.Invalid, ", "), shown))
-				}
-				l, err := change(now.Limits, args)
-				if err != nil {
-					return err
-				}
-				if err := d.store.SetLimits(ctx, a.user, l); err != nil {
 					return err
 				}
 				note(c, "limits of %s are set (%s)", a.whose(), tty.Escape(d.where, shown))
@@ -273,13 +268,6 @@ func change(l risk.Limits, args []string) (risk.Limits, error) {
 		return l, fmt.Errorf("%s can't be understood: docs/risk.md says what each may be. Nothing was set", strings.Join(set.Invalid, ", "))
 	}
 	return set, nil
-}
-
-func (a *cli) control(ctx context.Context, d *desk) (risk.Control, error) {
-	if a.platform {
-		return d.store.PlatformControl(ctx)
-	}
-	return d.store.UserControl(ctx, a.user)
 }
 
 // note says something on standard error.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,6 +137,50 @@ user alice  max_daily_loss_share  0.03
 	must(t, w.db.Set(t.Context(), "platform/riskControls", document.Fields{"limits": map[string]any{"max_trade": 5.0}}))
 	if _, _, err := w.run("limit", "--platform", "max_trade_usd=1"); err == nil || !strings.Contains(err.Error(), `"max_trade". Mend it in the document first`) {
 		t.Errorf("what denies was taken away: %v", err)
+	}
+}
+
+// between is a store in which somebody else sets a limit once, right after the controls were read.
+type between struct {
+	*store.Store
+	t    *testing.T
+	once sync.Once
+}
+
+func (b *between) UserControl(ctx context.Context, userID string) (risk.Control, error) {
+	c, err := b.Store.UserControl(ctx, userID)
+	b.other(ctx, userID)
+	return c, err
+}
+
+func (b *between) ChangeLimits(ctx context.Context, userID string, change func(risk.Limits) (risk.Limits, error)) error {
+	return b.Store.ChangeLimits(ctx, userID, func(l risk.Limits) (risk.Limits, error) {
+		b.other(ctx, userID)
+		return change(l)
+	})
+}
+
+func (b *between) other(ctx context.Context, userID string) {
+	b.once.Do(func() {
+		must(b.t, b.Store.ChangeLimits(ctx, userID, func(l risk.Limits) (risk.Limits, error) { return change(l, []string{"max_orders_per_day=3"}) }))
+	})
+}
+
+// Two who set limits at the same time set both.
+func TestLimitsTogether(t *testing.T) {
+	w := newWorld(t)
+	b := &between{Store: w.store, t: t}
+	c := command(func(context.Context, string) (*desk, error) {
+		return &desk{where: "the test", store: b, now: func() time.Time { return noon }, close: func() error { return nil }}, nil
+	}, func() string { return "jane" }, func(any) bool { return false })
+	c.SetArgs([]string{"limit", "--user", "alice", "max_trade_usd=500"})
+	c.SetOut(&bytes.Buffer{})
+	c.SetErr(&bytes.Buffer{})
+	must(t, c.ExecuteContext(t.Context()))
+	now, err := w.store.UserControl(t.Context(), "alice")
+	must(t, err)
+	if f := now.Limits.Fields(); len(f) != 2 || len(now.Limits.Invalid) > 0 {
+		t.Errorf("limits: %v, invalid %v; want both", f, now.Limits.Invalid)
 	}
 }
 
