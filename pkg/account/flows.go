@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// MaxFlows is how many flows a snapshot carries, and how many are asked for at once: more are not known.
-	MaxFlows = 100
+	// MaxFlows is how many flows a snapshot carries, and how many are asked for: more are not known.
+	MaxFlows = 500
 	// FlowLife is how long a snapshot carries a flow.
 	FlowLife = 35 * 24 * time.Hour
 	// flowOverlap is how far back flows are asked for again: those that were booked late are among them.

@@ -150,7 +150,7 @@ func TestFlowsAreBounded(t *testing.T) {
 	for i := range many {
 		many[i] = flow(string(rune('0'+i)), f.At.Add(time.Minute), "1")
 	}
-	if g := f.After(many, seen(f.At, "0"), seen(f.At.Add(time.Hour), "101"), false); len(g.Recent) != account.MaxFlows || g.KnownAt(f.At.Add(time.Hour)) {
+	if g := f.After(many, seen(f.At, "0"), seen(f.At.Add(time.Hour), "501"), false); len(g.Recent) != account.MaxFlows || g.KnownAt(f.At.Add(time.Hour)) {
 		t.Errorf("%d flows, known", len(g.Recent))
 	}
 	shares := account.Flows{At: day, Since: day, Recent: []account.Flow{{ID: "s", At: day, Seen: day}}}

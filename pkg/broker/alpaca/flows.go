@@ -27,40 +27,66 @@ func flowType(name string) (flow, securities bool) {
 	return false, false
 }
 
-// Flows implements broker.Session with one page of GET /v2/account/activities. The SDK turns a missing amount into 0, so
-// the answer itself is read.
+const (
+	flowPage  = 100                             // rows of a page, Alpaca's most
+	flowPages = 2 * account.MaxFlows / flowPage // what is pending or rejected takes room too
+)
+
+// Flows implements broker.Session with as many pages of GET /v2/account/activities as there are, 10 at most.
 func (s *session) Flows(ctx context.Context, after time.Time) ([]account.Flow, bool, error) {
-	const most = account.MaxFlows // Alpaca's too
+	flows, token := []account.Flow{}, ""
+	for range flowPages {
+		page, last, rows, err := s.flowPage(ctx, after, token)
+		if err != nil {
+			return nil, false, err
+		}
+		if rows > 0 && last == token {
+			return flows, true, nil // the same page again
+		}
+		flows, token = append(flows, page...), last
+		if len(flows) > account.MaxFlows {
+			return flows[:account.MaxFlows], true, nil
+		}
+		if rows < flowPage {
+			return flows, false, nil
+		}
+	}
+	return flows, true, nil
+}
+
+// flowPage is the page after the activity that token is the id of, the id of its last one, and how many there are, flows or not.
+// The SDK turns a missing amount into 0, so the answer itself is read.
+func (s *session) flowPage(ctx context.Context, after time.Time, token string) (flows []account.Flow, last string, rows int, err error) {
 	zone, err := market.Zone()
 	if err != nil {
-		return nil, false, err
+		return nil, "", 0, err
 	}
 	c, err := s.do(ctx, "flows", func(client *alpaca.Client) error {
 		_, err := client.GetAccountActivities(alpaca.GetAccountActivitiesRequest{
 			ActivityTypes: []string{"CSD", "CSW", "JNLC", "JNLS", "ACATC", "ACATS"}, // TRANS is the first two
 			After:         after.AddDate(0, 0, -1),                                  // most have a date alone
-			Direction:     "desc", PageSize: most,
+			Direction:     "desc", PageSize: flowPage, PageToken: token,
 		})
 		return err
 	})
 	if err != nil {
-		return nil, false, err
+		return nil, "", 0, err
 	}
 	list, err := decode[[]any](c)
 	if err != nil {
-		return nil, false, c.malformed("flows", err)
+		return nil, "", 0, c.malformed("flows", err)
 	}
-	flows := make([]account.Flow, 0, min(len(list), most))
-	for i, e := range list[:min(len(list), most)] {
+	for i, e := range list {
 		f, ok, err := flowOf(zone, e)
 		if err != nil {
-			return nil, false, c.malformed("flows", fmt.Errorf("activity %d: %w", i+1, err))
+			return nil, "", 0, c.malformed("flows", fmt.Errorf("activity %d: %w", i+1, err))
 		}
 		if ok {
 			flows = append(flows, f)
 		}
+		last, _ = e.(map[string]any)["id"].(string)
 	}
-	return flows, len(list) >= most, nil
+	return flows, last, len(list), nil
 }
 
 // flowOf reads one activity; ok is false if it is no flow, or none yet.

@@ -1,6 +1,8 @@
 package alpaca_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -68,10 +70,56 @@ func TestFlows(t *testing.T) {
 			t.Errorf("asked %s", asked)
 		}
 	}
-	one := `{"id":"20261124153000250::x","activity_type":"CSD","date":"2026-11-24","net_amount":"1"}`
-	got, more, err := open(t, answering(200, "["+strings.Repeat(one+",", 99)+one+"]"), alpaca.Config{}).Flows(t.Context(), midnight)
-	if err != nil || !more || len(got) != account.MaxFlows || !got[0].At.Equal(time.Date(2026, 11, 24, 15, 30, 0, 250e6, time.UTC)) {
-		t.Errorf("a full page: %d, more %t, %v; %v", len(got), more, err, got[0])
+	got, _, err := open(t, answering(200, `[{"id":"20261124153000250::x","activity_type":"CSD","date":"2026-11-24","net_amount":"1"}]`), alpaca.Config{}).Flows(t.Context(), midnight)
+	if err != nil || len(got) != 1 || !got[0].At.Equal(time.Date(2026, 11, 24, 15, 30, 0, 250e6, time.UTC)) {
+		t.Errorf("a time in the id: %v, %v", got, err)
+	}
+}
+
+// Pages are read to the last one, each flow once, and to a bound.
+func TestFlowPages(t *testing.T) {
+	for name, c := range map[string]struct {
+		rows   int
+		status func(row int) string
+		deaf   bool // to the page token
+		flows  int
+		more   bool
+		pages  int
+	}{
+		"less than one":         {rows: 99, flows: 99, pages: 1},
+		"one, full":             {rows: 100, flows: 100, pages: 2},
+		"some":                  {rows: 250, flows: 250, pages: 3},
+		"as many as are kept":   {rows: 500, flows: 500, pages: 6},
+		"more than are kept":    {rows: 501, flows: 500, more: true, pages: 6},
+		"few among many":        {rows: 350, status: func(i int) string { return map[bool]string{true: "executed", false: "pending"}[i%100 == 0] }, flows: 4, pages: 4},
+		"no end":                {rows: 5000, status: func(int) string { return "pending" }, more: true, pages: 10},
+		"the same page for all": {rows: 250, deaf: true, flows: 100, more: true, pages: 2},
+	} {
+		pages := 0
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			pages++
+			start, list := 0, []map[string]any{}
+			if token := r.URL.Query().Get("page_token"); token != "" && !c.deaf {
+				_, _ = fmt.Sscanf(token, "i%d", &start)
+				start++
+			}
+			for i := start; i < min(c.rows, start+100); i++ {
+				row := map[string]any{"id": fmt.Sprintf("i%04d", i), "activity_type": "CSD", "date": "2026-11-24", "net_amount": "1"}
+				if c.status != nil {
+					row["status"] = c.status(i)
+				}
+				list = append(list, row)
+			}
+			_ = json.NewEncoder(w).Encode(list)
+		})
+		got, more, err := open(t, h, alpaca.Config{}).Flows(t.Context(), time.Unix(0, 0))
+		ids := map[string]bool{}
+		for _, f := range got {
+			ids[f.ID] = true
+		}
+		if err != nil || len(got) != c.flows || len(ids) != c.flows || more != c.more || pages != c.pages {
+			t.Errorf("%s: %d flows, %d of them different, more %t, %d pages, %v; want %d, %t, %d", name, len(got), len(ids), more, pages, err, c.flows, c.more, c.pages)
+		}
 	}
 }
 
