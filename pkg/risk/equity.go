@@ -231,5 +231,13 @@ func (s *State) breach(l Level, f Figure, code string, loss, base decimal.Decima
 		return false
 	}
 	s.Breaches = append(s.Breaches, Breach{Strategy: l.Strategy, Code: code, At: now.UTC(), Value: loss, Bound: allowed})
+	for len(s.Breaches) > maxBreaches {
+		// The oldest of a strategy's goes: a strategy that still loses is found again. The user's own are one of a code.
+		oldest := slices.IndexFunc(s.Breaches, func(b Breach) bool { return b.Strategy != "" })
+		if oldest < 0 {
+			break
+		}
+		s.Breaches = slices.Delete(s.Breaches, oldest, oldest+1)
+	}
 	return true
 }

@@ -535,3 +535,22 @@ func TestAnothersFill(t *testing.T) {
 		}
 	}
 }
+
+// Breaches are bounded: the oldest of a strategy goes, and never the user's own, which is the oldest here.
+func TestBreachesAreBounded(t *testing.T) {
+	snap := fresh()
+	limits := risk.ParseLimits(map[string]any{"max_drawdown_share": "0.1"})
+	s := &risk.State{Mark: risk.Mark{Equity: usd("12000"), At: at(-60)}}
+	for i := range 250 {
+		levels := risk.Levels(risk.Control{}, risk.Control{}, fmt.Sprintf("st%03d", i), nil)
+		if levels[2].Limits = limits; i == 0 {
+			levels[1].Limits = limits
+		}
+		if !s.Watch(snap, levels, noon) {
+			t.Fatalf("strategy %d: no breach", i)
+		}
+	}
+	if b := s.Breaches; len(b) != 200 || b[0].Strategy != "" || b[1].Strategy != "st051" || b[199].Strategy != "st249" {
+		t.Errorf("%d breaches, of %q, %q to %q", len(b), b[0].Strategy, b[1].Strategy, b[len(b)-1].Strategy)
+	}
+}
