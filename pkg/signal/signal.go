@@ -95,6 +95,10 @@ func RunID(userID, strategyID, cause string) string { return ID(userID, strategy
 // ErrOutdated is a Book's answer, and no fault of it: there is a newer cause by now; its own event will run the strategy.
 var ErrOutdated = errors.New("a newer cause has come up")
 
+// ErrReused is a Book's answer where a change of the account has the number of a much older one, whose signals are there: the
+// snapshot was deleted, and counts anew. The cause needs another name.
+var ErrReused = errors.New("an older cause has this name")
+
 // Batch is one run of one strategy, whose signals are placed together.
 type Batch struct {
 	UserID     string

@@ -17,6 +17,7 @@ import (
 // Place implements risk.Book. riskState/current says what is open, and which cause was a strategy's last, so that the
 // transaction needs no query.
 func (s *Store) Place(ctx context.Context, b signal.Batch, decide func(risk.View) risk.Plan) (placed []signal.Signal, err error) {
+	var planned []signal.Signal
 	err = s.db.Transact(ctx, func(ctx context.Context, tx document.Tx) error {
 		placed = nil // the transaction may run again
 		view, err := viewIn(ctx, tx, b)
@@ -27,6 +28,7 @@ func (s *Store) Place(ctx context.Context, b signal.Batch, decide func(risk.View
 		if !plan.Write {
 			return nil
 		}
+		planned = plan.Signals
 		if err := writePlan(tx, b.UserID, plan, view.State); err != nil {
 			return err
 		}
@@ -34,12 +36,36 @@ func (s *Store) Place(ctx context.Context, b signal.Batch, decide func(risk.View
 		return nil
 	})
 	if errors.Is(err, document.ErrExists) {
-		return nil, nil // the run was placed before: its signals are written together, or none
+		return nil, s.reused(ctx, b, planned) // the run was placed before: its signals are written together, or none
 	}
 	if err != nil {
 		return nil, fmt.Errorf("signals of user %s, strategy %s: %w", b.UserID, b.StrategyID, err)
 	}
 	return placed, nil
+}
+
+// skew is how far the clocks of instances may be apart.
+const skew = time.Minute
+
+// reused is signal.ErrReused if a change of the account bears the name of another one: what is there of it was made before the
+// change's own tick.
+func (s *Store) reused(ctx context.Context, b signal.Batch, planned []signal.Signal) error {
+	if b.ChangedSeq == 0 {
+		return nil
+	}
+	for _, p := range planned {
+		d, err := s.db.Get(ctx, SignalPath(b.UserID, p.ID))
+		if errors.Is(err, document.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("signals of user %s, strategy %s: %w", b.UserID, b.StrategyID, err)
+		}
+		if made, ok := d.Fields["created_at"].(time.Time); ok && made.Before(b.CauseTick.Time().Add(-skew)) {
+			return signal.ErrReused
+		}
+	}
+	return nil
 }
 
 // viewIn reads what a run is decided on; nil if the run was placed before.

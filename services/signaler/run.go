@@ -55,7 +55,12 @@ func (s *Service) decide(ctx context.Context, c *decision.Case, snap account.Sna
 	if !c.Wants(snap) {
 		return nil, nil
 	}
-	return s.Signals.Place(ctx, c.Batch(), c.Plan)
+	placed, err := s.Signals.Place(ctx, c.Batch(), c.Plan)
+	if errors.Is(err, signal.ErrReused) {
+		c.Cause.Text += "@" + c.Cause.Tick.String()
+		return s.Signals.Place(ctx, c.Batch(), c.Plan)
+	}
+	return placed, err
 }
 
 // quotes are the latest. Where there are none, strategies use the broker's own valuation of what is held.

@@ -336,3 +336,25 @@ func TestWatch(t *testing.T) {
 		t.Errorf("without a strategy: %+v, %v", state, err)
 	}
 }
+
+// A snapshot that was deleted and is written anew counts from 1 again. Its changes are acted on all the same, though signals
+// of the same numbers are there.
+func TestSnapshotMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	for minute := range 3 {
+		w.write(t, minute, true, "1000", nil)
+		w.deliver(t, minute)
+	}
+	before := len(w.signals(t))
+	must(t, w.db.Delete(t.Context(), store.SnapshotPath("u"), time.Time{}))
+	w.write(t, 60, true, "1000", nil)
+	for range 3 { // delivered again, and again
+		w.deliver(t, len(w.events)-1)
+	}
+	if now, err := w.store.Snapshot(t.Context(), "u"); err != nil || now.Seq != 1 {
+		t.Fatalf("made anew: %d, %v", now.Seq, err)
+	}
+	if after := w.count(t); before != 1 || after != 2 {
+		t.Errorf("%d signals before, %d after", before, after)
+	}
+}
