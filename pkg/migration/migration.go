@@ -55,12 +55,9 @@ type Row struct {
 
 // Check names every fault of a row.
 func (r Row) Check() error {
-	errs := []error{user.CheckID(r.UserID)}
+	errs := []error{user.CheckID(r.UserID), user.CheckEmail(r.Email), user.CheckName(r.DisplayName)}
 	if r.TenantID != "" {
-		errs = append(errs, checkTenant(r.TenantID))
-	}
-	if r.Email != "" {
-		errs = append(errs, checkEmail(r.Email))
+		errs = append(errs, user.CheckTenant(r.TenantID))
 	}
 	if r.Status != "" {
 		errs = append(errs, CheckStatus(r.Status))
@@ -68,7 +65,7 @@ func (r Row) Check() error {
 	if r.BrokerEnv != "" && r.BrokerEnv != "paper" && r.BrokerEnv != "live" {
 		errs = append(errs, fmt.Errorf("broker_env %.20q: want paper or live", r.BrokerEnv))
 	}
-	return errors.Join(append(errs, checkName(r.DisplayName))...)
+	return errors.Join(errs...)
 }
 
 // sources are the paths of the snapshots that may be the user's.

@@ -48,7 +48,8 @@ func (m *Mover) TakeBack(ctx context.Context, uid string, force bool) (r Restore
 		return r, err
 	}
 	if v.user == nil && v.record.user != leaving {
-		return Restored{Removed: true}, m.Forget(ctx, uid)
+		_, err = m.Forget(ctx, uid)
+		return Restored{Removed: true}, err
 	}
 	if r.Documents, err = m.restoreAll(ctx, uid); err != nil {
 		return r, err
@@ -63,18 +64,35 @@ func (m *Mover) TakeBack(ctx context.Context, uid string, force bool) (r Restore
 	return r, err
 }
 
-// Forget is for a user who was removed: what is kept of them is deleted, but for the fact that they must not come back.
-func (m *Mover) Forget(ctx context.Context, uid string) error {
-	if m.DryRun {
-		return nil
-	}
-	err := m.eachBackup(ctx, document.Query{Collection: recordPath(uid) + "/" + Backups, Select: []string{"path"}}, func(d document.Document) error {
+// Forget is for a user who was removed: what is kept of them is deleted, but for the fact that they must not come back. Of a user who
+// was never migrated nothing is noted. It returns how many copies there were.
+func (m *Mover) Forget(ctx context.Context, uid string) (copies int, err error) {
+	q := document.Query{Collection: recordPath(uid) + "/" + Backups, Select: []string{"path"}}
+	if err = m.eachBackup(ctx, q, func(d document.Document) error {
+		copies++
+		if m.DryRun {
+			return nil
+		}
 		return m.DB.Delete(ctx, d.Path, time.Time{})
-	})
-	if err != nil {
-		return err
+	}); err != nil {
+		return copies, err
 	}
-	return m.DB.Set(ctx, recordPath(uid), record{user: removed, fields: document.Fields{}}.document())
+	d, err := find(ctx, m.DB, recordPath(uid))
+	if err != nil || d == nil || m.DryRun {
+		return copies, err
+	}
+	return copies, m.DB.Set(ctx, recordPath(uid), record{user: removed, fields: document.Fields{}}.document())
+}
+
+// Kept calls fn with each document that is kept of a user, as it was, and with the path of its copy.
+func (m *Mover) Kept(ctx context.Context, uid string, fn func(path string, of document.Document) error) error {
+	return m.eachBackup(ctx, document.Query{Collection: recordPath(uid) + "/" + Backups}, func(d document.Document) error {
+		b, err := parseBackup(d)
+		if err != nil {
+			return err
+		}
+		return fn(b.path, b.of)
+	})
 }
 
 // restoreAll puts the pruned documents back. One that has been written since is newer, and stays.

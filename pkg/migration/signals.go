@@ -146,6 +146,9 @@ func (m *Mover) PruneSignals(ctx context.Context, uid string, sources []document
 		if err != nil || record == nil {
 			return nil, err
 		}
+		if u, err := owner(ctx, m.DB, uid); err != nil || u == nil {
+			return nil, err
+		}
 		var ready []document.Document
 		for _, d := range sources {
 			source, err := find(ctx, m.DB, d.Path)
@@ -182,12 +185,14 @@ func covered(source document.Document, match Match, field string) error {
 	return fmt.Errorf("%s is not copied (%s): it stays: run it again", source.Path, match)
 }
 
-// prune keeps and deletes the sources as they were read, while the user has a record.
+// prune keeps and deletes the sources as they were read, while there is the user, and has a record.
 func prune(uid string, sources []document.Document) (ws []document.Write, err error) {
 	if len(sources) == 0 {
 		return nil, nil
 	}
-	ws = append(ws, document.Write{Op: document.ToUpdate, Path: recordPath(uid), Fields: document.Fields{"updated_at": document.ServerTime}})
+	ws = append(ws,
+		document.Write{Op: document.ToUpdate, Path: store.UserPath(uid), Fields: document.Fields{migratedAt: document.ServerTime}},
+		document.Write{Op: document.ToUpdate, Path: recordPath(uid), Fields: document.Fields{"updated_at": document.ServerTime}})
 	for _, d := range sources {
 		path, f, err := newBackup(uid, d, true)
 		if err != nil {

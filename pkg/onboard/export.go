@@ -22,6 +22,7 @@ type Header struct {
 // Exported is a document in an export: times are RFC 3339, bytes base64.
 type Exported struct {
 	Path       string          `json:"path"`
+	CopyOf     string          `json:"copy_of,omitempty"` // where it was before a migration took it away
 	CreateTime time.Time       `json:"create_time"`
 	UpdateTime time.Time       `json:"update_time"`
 	Fields     document.Fields `json:"fields"`
@@ -62,6 +63,13 @@ func (r *Remover) Export(ctx context.Context, userID string, w io.Writer) (n int
 	if err := out.Encode(Header{ExportOf: userID, RemovedAt: p.RemovedAt}); err != nil {
 		return 0, err
 	}
+	tell := func(path, copyOf string, d document.Document) error {
+		n++
+		if err := out.Encode(Exported{Path: path, CopyOf: copyOf, CreateTime: d.CreateTime, UpdateTime: d.UpdateTime, Fields: plain(d.Fields).(map[string]any)}); err != nil {
+			return fmt.Errorf("export of %s: %w", path, err)
+		}
+		return nil
+	}
 	write := func(path string) error {
 		d, err := r.DB.Get(ctx, path)
 		if errors.Is(err, document.ErrNotFound) {
@@ -70,11 +78,7 @@ func (r *Remover) Export(ctx context.Context, userID string, w io.Writer) (n int
 		if err != nil {
 			return err
 		}
-		n++
-		if err := out.Encode(Exported{Path: path, CreateTime: d.CreateTime, UpdateTime: d.UpdateTime, Fields: plain(d.Fields).(map[string]any)}); err != nil {
-			return fmt.Errorf("export of %s: %w", path, err)
-		}
-		return nil
+		return tell(path, "", d)
 	}
 	if err := write(store.UserPath(userID)); err != nil {
 		return n, err
@@ -91,5 +95,5 @@ func (r *Remover) Export(ctx context.Context, userID string, w io.Writer) (n int
 			return n, err
 		}
 	}
-	return n, nil
+	return n, r.mover().Kept(ctx, userID, func(path string, of document.Document) error { return tell(path, of.Path, of) })
 }

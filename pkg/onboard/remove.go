@@ -14,6 +14,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/envelope"
+	"github.com/agenttrader/agenttrader/pkg/migration"
 	"github.com/agenttrader/agenttrader/pkg/roster"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/store"
@@ -29,6 +30,7 @@ const (
 type Documents interface {
 	document.DB
 	document.Tree
+	document.Committer
 }
 
 // Remover takes users out of the platform.
@@ -41,9 +43,12 @@ type Remover struct {
 	LegacyUser string // whose the account is that was there before there were users, where it does not say; "": nobody's
 }
 
+// Copies are what a migration keeps of a user, in Removal.Documents.
+const Copies = migration.Records + "/{uid}/" + migration.Backups
+
 // Removal is what was done.
 type Removal struct {
-	Documents map[string]int // deleted, by collection: "tradingSignals", "notes/{id}/pages"; "" is the user's own
+	Documents map[string]int // deleted, by collection: "tradingSignals", "notes/{id}/pages"; "" is the user's own, Copies a migration's
 	Vaults    int            // that had keys
 	Legacy    []string       // the predecessor's documents that were deleted, by path
 	Shared    []string       // those that are others' too, and stay
@@ -97,11 +102,20 @@ func (r *Remover) Remove(ctx context.Context, userID string) (done Removal, err 
 			return done, err
 		}
 	}
+	n, err := r.mover().Forget(ctx, userID) // after the user's document: no migration keeps anything more
+	if n > 0 {
+		done.Documents[Copies] += n
+	}
+	if err != nil {
+		return done, fmt.Errorf("what a migration kept of user %s: %w", userID, err)
+	}
 	if !there && done.Total() == 0 && done.Vaults == 0 {
 		return done, fmt.Errorf("user %s: %w", userID, user.ErrNotFound)
 	}
 	return done, r.Roster.Refresh(ctx, userID, roster.OfUser)
 }
+
+func (r *Remover) mover() *migration.Mover { return &migration.Mover{DB: r.DB} }
 
 // sweep deletes keys and documents until there are none.
 func (r *Remover) sweep(ctx context.Context, userID string, done *Removal) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/envelope"
 	"github.com/agenttrader/agenttrader/pkg/health"
 	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/migration"
 	"github.com/agenttrader/agenttrader/pkg/onboard"
 	"github.com/agenttrader/agenttrader/pkg/porttest"
 	"github.com/agenttrader/agenttrader/pkg/roster"
@@ -51,13 +52,30 @@ func (w *world) grown(id string) (documents map[string]int) {
 		}
 		must(w.t, w.db.Set(ctx, "tenants/t-"+uid+"/accounts/primary", document.Fields{"user_id": uid, "equity": 1.0}))
 		must(w.t, w.store.Refresh(ctx, uid, roster.OfUser))
+		w.migrated(uid)
 	}
 	must(w.t, w.db.Set(ctx, "alpacaAccounts/snapshot", document.Fields{"user_id": id, "equity": 1.0}))
 	documents = map[string]int{
-		"": 1, "alpacaAccounts": 1, "strategies": 1, "tradingSignals": 2, "decisions": 1, "riskState": 2, "riskControls": 1, "syncHealth": 1,
+		"": 1, "alpacaAccounts": 1, "strategies": 1, "tradingSignals": 3, onboard.Copies: 1, "decisions": 1, "riskState": 2, "riskControls": 1, "syncHealth": 1,
 		"notes": 1, "notes/{id}/pages": 2, "notes/{id}/pages/{id}/lines": 1,
 	}
 	return documents
+}
+
+// migrated gives a user a legacy signal, copied, and taken away from where it was.
+func (w *world) migrated(id string) {
+	w.t.Helper()
+	ctx, m := w.t.Context(), &migration.Mover{DB: w.db}
+	must(w.t, w.db.Set(ctx, "tradingSignals/of-"+id, document.Fields{"user_id": id, "symbol": "SPY"}))
+	source, err := w.db.Get(ctx, "tradingSignals/of-"+id)
+	must(w.t, err)
+	_, err = m.User(ctx, migration.Row{UserID: id, DisplayName: "Somebody"})
+	must(w.t, err)
+	_, _, err = m.Signals(ctx, id, []document.Document{source})
+	must(w.t, err)
+	if n, err := m.PruneSignals(ctx, id, []document.Document{source}); err != nil || n != 1 {
+		w.t.Fatalf("pruned %d signals of %s: %v", n, id, err)
+	}
 }
 
 // dump is all there is in the database, and in Secret Manager.
@@ -79,6 +97,11 @@ func (w *world) gone(id string, before map[string]string) {
 		switch mine = mine || path == "alpacaAccounts/snapshot"; {
 		case !mine && now[path] != body:
 			w.t.Errorf("%s was changed or deleted", path)
+		case path == "migrations/"+id:
+			d, err := w.db.Get(w.t.Context(), path)
+			if fields, _ := d.Fields["fields"].(map[string]any); err != nil || d.Fields["user"] != "removed" || len(fields) > 0 || d.Fields["tenant_id"] != "" || d.Fields["snapshot"] != "" {
+				w.t.Errorf("%s says %v (%v), want only that the user was removed", path, d.Fields, err)
+			}
 		case mine && now[path] != "" && path != "rosterChanges/"+id:
 			w.t.Errorf("%s is still there", path)
 		}
@@ -249,6 +272,38 @@ func TestRemoveLegacy(t *testing.T) {
 	}
 }
 
+// A migration that runs again, or is taken back, brings nobody back who was removed.
+func TestRemovedStaysSo(t *testing.T) {
+	w, ctx := newWorld(t, secrets), t.Context()
+	w.grown("alice")
+	if _, err := w.remover.Remove(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	m := &migration.Mover{DB: w.db}
+	after := w.dump()
+	if done, err := m.User(ctx, migration.Row{UserID: "alice", Email: "alice@example.com"}); err != nil || done.User != migration.Removed {
+		t.Errorf("migrated again: %+v, %v", done, err)
+	}
+	if d := cmp.Diff(after, w.dump()); d != "" {
+		t.Errorf("migrated again (-before +after):\n%s", d)
+	}
+	if r, err := m.TakeBack(ctx, "alice", true); err != nil || !r.Removed || r.Documents != 0 {
+		t.Errorf("taken back: %+v, %v", r, err)
+	}
+	for _, path := range []string{store.UserPath("alice"), "tradingSignals/of-alice"} {
+		if _, err := w.db.Get(ctx, path); !errors.Is(err, document.ErrNotFound) {
+			t.Errorf("%s came back: %v", path, err)
+		}
+	}
+	w.add("bob") // who was never migrated
+	if _, err := w.remover.Remove(ctx, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.db.Get(ctx, "migrations/bob"); !errors.Is(err, document.ErrNotFound) {
+		t.Errorf("a record of one who was never migrated: %v", err)
+	}
+}
+
 // The export has all that the removal deletes, but for the keys.
 func TestExport(t *testing.T) {
 	w, ctx := newWorld(t, envelopes), t.Context()
@@ -279,6 +334,7 @@ func TestExport(t *testing.T) {
 	}
 	delete(deleted, envelope.Path("alice"))
 	delete(deleted, "rosterChanges/alice")
+	delete(deleted, "migrations/alice") // it stays, and says nothing
 	if d := cmp.Diff(deleted, exported); d != "" || n != len(exported) {
 		t.Errorf("%d documents, deleted and exported differ:\n%s", n, d)
 	}
@@ -286,6 +342,9 @@ func TestExport(t *testing.T) {
 		if strings.Contains(out.String(), hidden) {
 			t.Errorf("the export says %q", hidden)
 		}
+	}
+	if !strings.Contains(out.String(), `"copy_of":"tradingSignals/of-alice"`) {
+		t.Error("the export lacks what a migration took away")
 	}
 	if !strings.Contains(out.String(), `"nan":"NaN"`) || !strings.Contains(out.String(), "1970-01-01T00:00:00Z") {
 		t.Error("the export lacks figures or times")

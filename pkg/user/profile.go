@@ -33,8 +33,9 @@ func CheckEmail(s string) error {
 		return nil
 	}
 	a, err := mail.ParseAddress(s)
-	if err != nil || a.Address != s || len(s) > maxEmail {
-		return fmt.Errorf("e-mail %.80q: want an address like alice@example.com, without a name", s)
+	_, domain, _ := strings.Cut(s, "@")
+	if err != nil || a.Address != s || len(s) > maxEmail || !utf8.ValidString(s) || !strings.Contains(strings.Trim(domain, "."), ".") {
+		return fmt.Errorf("e-mail %.80q: want one address like alice@example.com, without a name, of at most %d bytes", s, maxEmail)
 	}
 	return nil
 }

@@ -23,6 +23,8 @@ func TestCheckNew(t *testing.T) {
 		"no id":           {func(p *user.Profile) { p.ID = "" }, "user id"},
 		"reserved":        {func(p *user.Profile) { p.ID = "__x__" }, "double underscores"},
 		"no at":           {func(p *user.Profile) { p.Email = "alice" }, "e-mail"},
+		"no domain":       {func(p *user.Profile) { p.Email = "alice@example" }, "e-mail"},
+		"half a domain":   {func(p *user.Profile) { p.Email = "alice@example." }, "e-mail"},
 		"named address":   {func(p *user.Profile) { p.Email = "Alice <alice@example.com>" }, "e-mail"},
 		"two addresses":   {func(p *user.Profile) { p.Email = "a@b.c, d@e.f" }, "e-mail"},
 		"long address":    {func(p *user.Profile) { p.Email = strings.Repeat("a", 250) + "@b.example" }, "e-mail"},

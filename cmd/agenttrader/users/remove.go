@@ -42,7 +42,8 @@ func (a *cli) removeCommand() *cobra.Command {
 		Short: "Remove a user with all that is theirs: documents, keys, roster entry",
 		Long: `Disables the user, for good: from then on nothing of theirs is written any more. Then it takes the keys out of every vault, and
 deletes all documents below users/USER, in collections that the platform does not know too, the predecessor's documents if they
-are this user's and nobody else's, and at last the user's own document. The entry in the roster goes with the next tick.
+are this user's and nobody else's, and at last the user's own document, and what a migration kept of them. The entry in the roster
+goes with the next tick. Of a user who was migrated the id stays noted, so that a later migration brings nobody back.
 
 --export writes all documents to a file first, a line of JSON each; keys are not among them. What is elsewhere stays: the keys at
 Alpaca, the sign-in account, logs, dead letters, backups. Instances may remember the keys for SYNCER_KEY_TTL (1 hour), without
@@ -112,6 +113,8 @@ func full(collection string) string {
 		return "users/{uid}"
 	case "keyEnvelopes":
 		return "keyEnvelopes/{uid}"
+	case onboard.Copies:
+		return collection
 	}
 	return "users/{uid}/" + collection
 }
