@@ -3,7 +3,7 @@ GOLANGCI ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 MODULES  := pkg firestore services/fanout services/syncer services/signaler cmd/agenttrader
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rules check build up chaos bench lint fmt alone terraform-check terraform-faults
+.PHONY: help run test test-rules check build up chaos bench lint fmt alone terraform-check terraform-faults images images-check scan
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -50,3 +50,23 @@ terraform-check: ## Terraform: format, validate, test, lint, and the plans again
 
 terraform-faults: ## plant ten faults in the Terraform, one at a time: terraform-check must turn red on each
 	@TERRAFORM='$(TERRAFORM)' terraform/tests/faults.sh
+
+# Images. BASE is the base image: for the same digests tomorrow name it by its digest. PUSH=1 REPO=REGISTRY pushes.
+KO    ?= go run github.com/google/ko@v0.19.1
+CRANE ?= go run github.com/google/go-containerregistry/cmd/crane@v0.22.1
+BASE  ?= gcr.io/distroless/static-debian12:nonroot
+REPO  ?=
+PUSH  ?= 0
+
+images: ## the services' images, as OCI layouts in bin/images; PUSH=1 REPO=… pushes them and prints their digests
+	@KO='$(KO)' BASE='$(BASE)' REPO='$(REPO)' PUSH='$(PUSH)' TAG='$(TAG)' images/build.sh
+
+images-check: ## without a registry: the images twice, on a base made here; alike, non-root, and their binaries answer
+	@KO='$(KO)' CRANE='$(CRANE)' images/check.sh
+
+# Scans that look things up: govulncheck asks vuln.go.dev.
+GOVULNCHECK ?= golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GOSEC       ?= github.com/securego/gosec/v2/cmd/gosec@v2.30.0
+
+scan: ## known vulnerabilities in what is called, and gosec's findings of severity high
+	@for m in $(MODULES); do echo "scan $$m"; (cd $$m && go run $(GOVULNCHECK) ./... && go run $(GOSEC) -quiet -severity high -confidence high ./...) || exit 1; done
