@@ -15,6 +15,7 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	github.com/googleapis/google-cloudevents-go v0.8.0
+	github.com/klauspost/compress v1.20.4
 	github.com/maypok86/otter/v2 v2.4.0
 	github.com/shopspring/decimal v1.4.0
 	go.opentelemetry.io/contrib/detectors/gcp v1.47.0

@@ -2,7 +2,6 @@ package decision
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/shopspring/decimal"
 )
 
@@ -87,6 +87,45 @@ func (c column) MarshalJSON() ([]byte, error) {
 	return append(b, ']'), nil
 }
 
+// MarshalJSON implements json.Marshaler.
+func (a Account) MarshalJSON() ([]byte, error) {
+	b := append(make([]byte, 0, 320), '{')
+	b = appendName(b, `"id":`, a.ID)
+	b = appendName(b, `"status":`, a.Status)
+	b = appendName(b, `"currency":`, a.Currency)
+	b = appendFigure(b, `"equity":`, a.Equity)
+	b = appendFigure(b, `"last_equity":`, a.LastEquity)
+	b = appendFigure(b, `"cash":`, a.Cash)
+	b = appendFigure(b, `"buying_power":`, a.BuyingPower)
+	b = appendFigure(b, `"multiplier":`, a.Multiplier)
+	b = appendFlag(b, `"trading_blocked":`, a.TradingBlocked)
+	b = appendFlag(b, `"account_blocked":`, a.AccountBlocked)
+	b = appendFlag(b, `"transfers_blocked":`, a.TransfersBlocked)
+	b = appendFlag(b, `"trade_suspended_by_user":`, a.TradeSuspendedByUser)
+	b = appendFlag(b, `"shorting_enabled":`, a.ShortingEnabled)
+	return append(b, '}'), nil
+}
+
+// positions are all of an account.
+type positions []Position
+
+// MarshalJSON implements json.Marshaler.
+func (all positions) MarshalJSON() ([]byte, error) {
+	b := append(make([]byte, 0, 128*len(all)+2), '[')
+	for i, p := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(append(b, `{"symbol":`...), p.Symbol)
+		b = appendDecimal(append(b, `,"qty":`...), p.Qty)
+		b = appendFigure(b, `"avg_entry_price":`, p.AvgEntryPrice)
+		b = appendFigure(b, `"current_price":`, p.CurrentPrice)
+		b = appendFigure(b, `"market_value":`, p.MarketValue)
+		b = append(b, '}')
+	}
+	return append(b, ']'), nil
+}
+
 // checks are all checks of an intent.
 type checks []Check
 
@@ -126,9 +165,9 @@ func (all checks) MarshalJSON() ([]byte, error) {
 		if c.Level != "" {
 			b = appendText(append(b, `,"level":`...), c.Level)
 		}
-		b = appendFigure(b, `,"value":`, c.Value)
-		b = appendFigure(b, `,"bound":`, c.Bound)
-		b = appendFigure(b, `,"distance":`, c.Distance)
+		b = appendFigure(b, `"value":`, c.Value)
+		b = appendFigure(b, `"bound":`, c.Bound)
+		b = appendFigure(b, `"distance":`, c.Distance)
 		if c.Code != "" {
 			b = appendText(append(b, `,"code":`...), c.Code)
 		}
@@ -143,11 +182,36 @@ func (all checks) MarshalJSON() ([]byte, error) {
 	return append(b, ']'), nil
 }
 
+// appendFigure is a member of an object, unless it is null.
 func appendFigure(b []byte, name string, d decimal.NullDecimal) []byte {
 	if !d.Valid {
 		return b
 	}
-	return appendDecimal(append(b, name...), d.Decimal)
+	return appendDecimal(append(comma(b), name...), d.Decimal)
+}
+
+// appendName is a member of an object, unless it is "".
+func appendName(b []byte, name, text string) []byte {
+	if text == "" {
+		return b
+	}
+	return appendText(append(comma(b), name...), text)
+}
+
+// appendFlag is a member of an object, unless it is null.
+func appendFlag(b []byte, name string, flag *bool) []byte {
+	if flag == nil {
+		return b
+	}
+	return strconv.AppendBool(append(comma(b), name...), *flag)
+}
+
+// comma parts a member of an object from one before it.
+func comma(b []byte) []byte {
+	if b[len(b)-1] == '{' {
+		return b
+	}
+	return append(b, ',')
 }
 
 // appendDecimal is decimal's own form, a text.

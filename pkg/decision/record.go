@@ -2,7 +2,6 @@ package decision
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
@@ -82,16 +82,16 @@ type (
 	}
 	// Snapshot is what counts of an account.Snapshot.
 	Snapshot struct {
-		Seq        int64      `json:"seq"`
-		ChangedSeq int64      `json:"changed_seq"`
-		Tick       tick.Tick  `json:"tick"`
-		ObservedAt time.Time  `json:"observed_at"`
-		DetailAt   time.Time  `json:"detail_observed_at,omitzero"`
-		Incomplete bool       `json:"incomplete,omitempty"`
-		Account    Account    `json:"account"`
-		Positions  []Position `json:"positions,omitempty"`
-		Orders     []Order    `json:"open_orders,omitempty"`
-		Flows      Flows      `json:"flows,omitzero"`
+		Seq        int64     `json:"seq"`
+		ChangedSeq int64     `json:"changed_seq"`
+		Tick       tick.Tick `json:"tick"`
+		ObservedAt time.Time `json:"observed_at"`
+		DetailAt   time.Time `json:"detail_observed_at,omitzero"`
+		Incomplete bool      `json:"incomplete,omitempty"`
+		Account    Account   `json:"account"`
+		Positions  positions `json:"positions,omitempty"`
+		Orders     []Order   `json:"open_orders,omitempty"`
+		Flows      Flows     `json:"flows,omitzero"`
 
 		LastEquityAt time.Time `json:"last_equity_at,omitzero"`
 	}

@@ -179,7 +179,7 @@ func Merge(old []byte, f Fields, updated time.Time) ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			if _, replaced := f[key]; replaced {
+			if _, replaced := f[string(key)]; replaced {
 				continue
 			}
 		}

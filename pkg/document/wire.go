@@ -111,17 +111,17 @@ func entries(b []byte, num protowire.Number) (n int) {
 	return n
 }
 
-// entry is a map's key, and the bytes of its value; known is false where there are none.
-func entry(b []byte) (key string, value []byte, known bool, err error) {
+// entry is a map's key, which is UTF-8, and the bytes of its value; known is false where there are none.
+func entry(b []byte) (key, value []byte, known bool, err error) {
 	for len(b) > 0 {
 		f, rest, err := next(b)
 		if err != nil {
-			return "", nil, false, err
+			return nil, nil, false, err
 		}
 		switch {
 		case f.message(numKey):
-			if key, err = text(f.bytes); err != nil {
-				return "", nil, false, err
+			if key = f.bytes; !utf8.Valid(key) {
+				return nil, nil, false, errUTF8
 			}
 		case f.message(numOfKey):
 			value, known = f.bytes, true
@@ -199,13 +199,13 @@ func readMap(b []byte, num protowire.Number, depth int, names []string) (Fields,
 		if err != nil {
 			return nil, err
 		}
-		if names != nil && !slices.Contains(names, key) {
+		if names != nil && !slices.ContainsFunc(names, func(name string) bool { return name == string(key) }) {
 			continue
 		}
 		if !known {
 			return nil, fmt.Errorf("field %.100s has no value", key)
 		}
-		if m[key], err = readValue(value, depth+1); err != nil {
+		if m[string(key)], err = readValue(value, depth+1); err != nil {
 			return nil, fmt.Errorf("field %.100s: %w", key, err)
 		}
 	}

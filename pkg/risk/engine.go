@@ -150,7 +150,11 @@ func (e *Engine) weigh() {
 			s.unpriced, e.unknown = p.Qty.Sign(), p.Symbol
 			continue
 		}
-		s.held = s.held.Add(cents(value))
+		if value = cents(value); s.held.IsZero() {
+			s.held = value
+		} else {
+			s.held = s.held.Add(value)
+		}
 	}
 	for _, o := range e.in.Snapshot.OpenOrders {
 		n, ok := e.size(o)
@@ -212,11 +216,18 @@ func (s *stake) opening() (sum decimal.Decimal) {
 	if !s.pending {
 		return sum
 	}
-	if n := s.buying.Add(decimal.Min(s.held, decimal.Decimal{})); n.IsPositive() {
-		sum = n
+	buys, sells := s.buying, s.selling
+	switch s.held.Sign() {
+	case -1:
+		buys = buys.Add(s.held)
+	case 1:
+		sells = sells.Sub(s.held)
 	}
-	if n := s.selling.Sub(decimal.Max(s.held, decimal.Decimal{})); n.IsPositive() {
-		sum = sum.Add(n)
+	if buys.IsPositive() {
+		sum = buys
+	}
+	if sells.IsPositive() {
+		sum = sum.Add(sells)
 	}
 	return sum
 }
