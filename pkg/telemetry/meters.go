@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/agenttrader/agenttrader/pkg/event"
+	"github.com/agenttrader/agenttrader/pkg/health"
 )
 
 // meters are the instruments that docs/telemetry.md lists. Names and units are in Prometheus' normal form, under which
@@ -18,7 +20,7 @@ import (
 type meters struct {
 	events, broker, syncs, ticks                           *histogram
 	messages, store, storeFaults, vault, models, requested *counter
-	health, signals                                        *counter
+	health, signals, inTime                                *counter
 	headroomOf, signalLag                                  *histogram
 	breaker, users                                         metric.Int64Gauge
 }
@@ -40,6 +42,7 @@ func newMeters(m metric.Meter) (*meters, error) {
 		vault:       d.counter("agenttrader_vault_reads_total", "{read}", "Keys that were read past the cache", "result"),
 		models:      d.counter("agenttrader_model_calls_total", "{call}", "Questions to a model by result", "result"),
 		requested:   d.counter("agenttrader_sync_requests_total", "{request}", "Sync requests published"),
+		inTime:      d.counter("agenttrader_syncs_in_time_total", "{sync}", "Syncs that ended within the goal with a current snapshot, or for want of keys that their owner took back"),
 		health:      d.counter("agenttrader_health_transitions_total", "{transition}", "Changes of users' sync health", "from", "to"),
 		signals:     d.counter("agenttrader_signals_total", "{signal}", "Signals and denials by action and code", "action", "code"),
 		breaker:     d.gauge("agenttrader_breaker_state", "", "The instance's circuit breaker: 0 closed, 1 half-open, 2 open"),
@@ -60,6 +63,27 @@ func (m *meters) headroom(ctx context.Context, share float64) { m.headroomOf.rec
 
 func (m *meters) synced(ctx context.Context, outcome, cause string, lag time.Duration) {
 	m.syncs.record(ctx, lag.Seconds(), outcome, code(cause))
+	if inTime(outcome, health.Cause(cause), lag) {
+		m.inTime.add(ctx, 1)
+	}
+}
+
+// freshness is the goal: from the tick's minute to the end of a sync.
+const freshness = 2 * time.Minute
+
+// inTime says whether a sync did within the goal what can be done: the stored snapshot is current, or its owner's keys work no
+// more. KEYS_DENIED is none of the owner's.
+func inTime(outcome string, cause health.Cause, lag time.Duration) bool {
+	if lag > freshness {
+		return false
+	}
+	switch outcome {
+	case "written", "unchanged", "superseded":
+		return true
+	case "failed":
+		return slices.Contains([]health.Cause{health.KeysMissing, health.KeysMalformed, health.Unauthorized, health.Forbidden}, cause)
+	}
+	return false
 }
 
 func (m *meters) advanced(ctx context.Context, part string, published int, done bool, lag time.Duration) {

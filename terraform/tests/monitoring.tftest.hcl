@@ -46,3 +46,17 @@ run "two_conditions" {
   }
   expect_failures = [var.alerts]
 }
+
+run "a_query" {
+  command = plan
+  module {
+    source = "./modules/monitoring"
+  }
+  variables {
+    alerts = [{ name = "a", title = "A", meaning = "It means this.", playbook = "backlog.md", query = { promql = "up == 0", for = "60s" } }]
+  }
+  assert {
+    condition     = google_monitoring_alert_policy.this["a"].conditions[0].condition_prometheus_query_language[0].query == "up == 0" && google_monitoring_alert_policy.this["a"].conditions[0].condition_prometheus_query_language[0].disable_metric_validation
+    error_message = "The query is not asked, or not before there are metrics."
+  }
+}

@@ -211,3 +211,22 @@ run "public_operator" {
   }
   expect_failures = [var.operators]
 }
+
+run "telemetry" {
+  command = plan
+  variables {
+    telemetry = true
+  }
+  assert {
+    condition     = length(setsubtract(["freshness", "tick-to-snapshot", "dead-letters", "missed-ticks", "breaker-open", "needs-reauth", "key-headroom", "egress-headroom", "operations-of-a-user"], keys(output.alerts))) == 0
+    error_message = "An alert is missing."
+  }
+  assert {
+    condition     = alltrue([for p in values(output.alerts) : fileexists("../docs/playbooks/${p}")])
+    error_message = "An alert has no playbook."
+  }
+  assert {
+    condition     = google_monitoring_slo.freshness[0].goal == 0.999 && length(google_monitoring_dashboard.this) == 1
+    error_message = "No objective, or no dashboard."
+  }
+}

@@ -71,6 +71,15 @@ resource "google_monitoring_alert_policy" "this" {
         filter = condition_matched_log.value.filter
       }
     }
+    dynamic "condition_prometheus_query_language" {
+      for_each = each.value.query == null ? [] : [each.value.query]
+      content {
+        query                     = condition_prometheus_query_language.value.promql
+        duration                  = condition_prometheus_query_language.value.for
+        evaluation_interval       = "60s"
+        disable_metric_validation = true # in a new project nothing has been measured yet
+      }
+    }
   }
 
   alert_strategy {

@@ -30,11 +30,15 @@ variable "alerts" {
       filter = string
       every  = optional(string, "3600s")
     }))
+    query = optional(object({
+      promql = string
+      for    = string
+    }))
   }))
-  description = "Each with one of threshold (a metric is above a value for a while; with a denominator, its share of another), absent (a metric has no data) and log (a line matches; told at most once in `every`)."
+  description = "Each with one of threshold (a metric is above a value for a while; with a denominator, its share of another), absent (a metric has no data) log (a line matches; told at most once in `every`) and query (PromQL has a result for a while)."
   validation {
-    condition     = alltrue([for a in var.alerts : length([for c in [a.threshold, a.absent, a.log] : c if c != null]) == 1])
-    error_message = "Each alert wants one of threshold, absent and log."
+    condition     = alltrue([for a in var.alerts : length([for c in [a.threshold, a.absent, a.log, a.query] : c if c != null]) == 1])
+    error_message = "Each alert wants one of threshold, absent, log and query."
   }
   validation {
     condition     = length(distinct([for a in var.alerts : a.name])) == length(var.alerts)
