@@ -66,7 +66,7 @@ locals {
     },
     {
       name     = "operations-of-a-user"
-      title    = "The database is asked more than twice what it should cost"
+      title    = "A user costs the database far more than planned"
       meaning  = "With more than a hundred users, a user costs more than 29,000 writes or 5,000 reads a month at the pace of the last hour. The budget would tell of it days later."
       playbook = "spend.md"
       severity = "WARNING"
