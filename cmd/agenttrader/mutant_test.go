@@ -22,9 +22,9 @@ func TestOracleNoticesWhatIsBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	const (
-		usual = "--users 100 --ticks 4 --interval 500ms"
+		usual = "--users 100 --ticks 4 --interval 1s"
 		all   = usual + " --strategy all"
-		long  = "--users 40 --ticks 24 --interval 150ms --strategy all"
+		long  = "--users 40 --ticks 24 --interval 400ms --strategy all"
 	)
 	for _, m := range []struct {
 		name, file, old, mutated string

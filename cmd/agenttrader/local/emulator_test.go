@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { emulator.Main(m) }
 func TestOnFirestoreEmulator(t *testing.T) {
 	e, _ := emulator.For(t)
 	o := options()
-	o.Firestore, o.Emulator, o.Duplicate, o.Interval, o.Ticks = local.Emulator, e, 0.5, time.Second, 3
+	o.Firestore, o.Emulator, o.Duplicate, o.Interval, o.Ticks = local.Emulator, e, 0.5, 4*time.Second, 3
 	r := run(t, o)
 	if r.Published == 0 || r.Synced == 0 || r.Synced+r.Dropped != r.Published || r.Signals == 0 || r.DeadLettered != 0 {
 		t.Errorf("report = %+v, want every request done or dropped, and signals", r)

@@ -36,7 +36,7 @@ func run(t *testing.T, o local.Options) local.Report {
 // Every event twice. What a slow machine does not get done in a tick's time is dropped, and not lost.
 func TestEveryEventTwice(t *testing.T) {
 	o := options()
-	o.Duplicate = 1
+	o.Duplicate, o.Interval = 1, 2*time.Second // long, so that a busy machine does not outlast a tick's lease
 	r := run(t, o)
 	if r.Published == 0 || r.Synced == 0 || r.Synced+r.Dropped != r.Published || r.Signals == 0 || r.DeadLettered != 0 {
 		t.Errorf("report = %+v, want every request done or dropped, and signals", r)
@@ -46,7 +46,7 @@ func TestEveryEventTwice(t *testing.T) {
 // Half an hour with executors, some of whom write odd words: what they hold is released, and nobody spends twice.
 func TestExecutors(t *testing.T) {
 	o := options()
-	o.Ticks, o.Interval, o.Executor, o.Duplicate, o.Reorder = 30, 150*time.Millisecond, 1, 0.3, 0.3
+	o.Ticks, o.Interval, o.Executor, o.Duplicate, o.Reorder = 30, 400*time.Millisecond, 1, 0.3, 0.3
 	r, err := local.Run(t.Context(), o, slog.New(slog.DiscardHandler), nil) // a slow machine may be late with ticks; no matter here
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func TestQuietCashUserWithDCA(t *testing.T) {
 	}))
 	defer s.Close()
 	o := options()
-	o.AlpacaURL, o.Users, o.Ticks, o.Interval, o.Strategy = s.URL, 1, 18, 250*time.Millisecond, "dca"
+	o.AlpacaURL, o.Users, o.Ticks, o.Interval, o.Strategy = s.URL, 1, 18, 500*time.Millisecond, "dca"
 	o.Executor, o.Duplicate = 1, 0.5
 	var ticks []time.Time
 	r, err := local.Run(t.Context(), o, slog.New(slog.DiscardHandler), func(p local.Progress) {

@@ -26,7 +26,7 @@ func TestOneTraceOfATick(t *testing.T) {
 			at := httptest.NewServer(told)
 			defer at.Close()
 			o := options()
-			o.Users, o.Ticks, o.Interval, o.Duplicate, o.OTLP, o.Traced = 5, 2, time.Second, 0.5, at.URL, 1
+			o.Users, o.Ticks, o.Interval, o.Duplicate, o.OTLP, o.Traced = 5, 2, 3*time.Second, 0.5, at.URL, 1
 			set(t, &o)
 			r := run(t, o)
 			traces := byTrace(told.Spans())
