@@ -82,7 +82,7 @@ module "monitoring" {
   source = "./modules/monitoring"
 
   project       = var.project
-  alerts        = concat(local.alerts, [for a in local.metric_alerts : a if var.telemetry])
+  alerts        = local.all_alerts
   channels      = [for c in google_monitoring_notification_channel.email : c.name]
   playbooks     = abspath("${path.module}/../docs/playbooks")
   playbooks_url = var.playbooks_url

@@ -35,7 +35,7 @@ output "fleet_limits" {
 
 output "alerts" {
   description = "The alerts and their playbooks."
-  value       = { for a in concat(local.alerts, [for m in local.metric_alerts : m if var.telemetry]) : a.name => a.playbook }
+  value       = { for a in local.all_alerts : a.name => a.playbook }
 }
 
 output "settings" {

@@ -5,6 +5,8 @@ locals {
   missed = { for window in ["5m", "1h"] : window => "1 - sum(increase(agenttrader_syncs_in_time_total[${window}])) / sum(increase(agenttrader_sync_requests_total[${window}]))" }
   month  = "2592000" # seconds
 
+  all_alerts = concat(local.alerts, [for a in local.metric_alerts : a if var.telemetry])
+
   metric_alerts = [
     {
       name     = "freshness"

@@ -78,11 +78,8 @@ func (c column) MarshalJSON() ([]byte, error) {
 		return []byte("null"), nil
 	}
 	b := append(make([]byte, 0, 12*len(c)+2), '[')
-	for i, d := range c {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendDecimal(b, d)
+	for _, d := range c {
+		b = appendDecimal(comma(b), d)
 	}
 	return append(b, ']'), nil
 }
@@ -112,11 +109,8 @@ type positions []Position
 // MarshalJSON implements json.Marshaler.
 func (all positions) MarshalJSON() ([]byte, error) {
 	b := append(make([]byte, 0, 128*len(all)+2), '[')
-	for i, p := range all {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendText(append(b, `{"symbol":`...), p.Symbol)
+	for _, p := range all {
+		b = appendText(append(comma(b), `{"symbol":`...), p.Symbol)
 		b = appendDecimal(append(b, `,"qty":`...), p.Qty)
 		b = appendFigure(b, `"avg_entry_price":`, p.AvgEntryPrice)
 		b = appendFigure(b, `"current_price":`, p.CurrentPrice)
@@ -157,26 +151,17 @@ func (all checks) MarshalJSON() ([]byte, error) {
 		return []byte("null"), nil
 	}
 	b := append(make([]byte, 0, 96*len(all)+2), '[')
-	for i, c := range all {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendText(append(b, `{"limit":`...), c.Limit)
-		if c.Level != "" {
-			b = appendText(append(b, `,"level":`...), c.Level)
-		}
+	for _, c := range all {
+		b = appendText(append(comma(b), `{"limit":`...), c.Limit)
+		b = appendName(b, `"level":`, c.Level)
 		b = appendFigure(b, `"value":`, c.Value)
 		b = appendFigure(b, `"bound":`, c.Bound)
 		b = appendFigure(b, `"distance":`, c.Distance)
-		if c.Code != "" {
-			b = appendText(append(b, `,"code":`...), c.Code)
-		}
+		b = appendName(b, `"code":`, c.Code)
 		if c.Waived {
 			b = append(b, `,"waived":true`...)
 		}
-		if c.Note != "" {
-			b = appendText(append(b, `,"note":`...), c.Note)
-		}
+		b = appendName(b, `"note":`, c.Note)
 		b = append(b, '}')
 	}
 	return append(b, ']'), nil
@@ -206,9 +191,10 @@ func appendFlag(b []byte, name string, flag *bool) []byte {
 	return strconv.AppendBool(append(comma(b), name...), *flag)
 }
 
-// comma parts a member of an object from one before it.
+// comma parts what is next in an object or a list from what is before it.
 func comma(b []byte) []byte {
-	if b[len(b)-1] == '{' {
+	switch b[len(b)-1] {
+	case '{', '[':
 		return b
 	}
 	return append(b, ',')

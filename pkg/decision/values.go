@@ -84,12 +84,9 @@ func appendValue(b []byte, v any) ([]byte, error) {
 		return appendBang(b, bangBytes, base64.StdEncoding.EncodeToString(v)), nil
 	case []any:
 		b = append(b, '[')
-		for i, e := range v {
-			if i > 0 {
-				b = append(b, ',')
-			}
+		for _, e := range v {
 			var err error
-			if b, err = appendValue(b, e); err != nil {
+			if b, err = appendValue(comma(b), e); err != nil {
 				return nil, err
 			}
 		}
@@ -117,12 +114,9 @@ func appendMap(b []byte, m map[string]any) ([]byte, error) {
 	}
 	slices.Sort(names)
 	b = append(b, '{')
-	for i, name := range names {
-		if i > 0 {
-			b = append(b, ',')
-		}
+	for _, name := range names {
 		var err error
-		if b, err = appendValue(append(appendText(b, name), ':'), m[name]); err != nil {
+		if b, err = appendValue(append(appendText(comma(b), name), ':'), m[name]); err != nil {
 			return nil, err
 		}
 	}

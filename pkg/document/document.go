@@ -50,6 +50,18 @@ type Reader interface {
 	Get(ctx context.Context, path string) (Document, error)
 }
 
+// Find is a document, nil if there is none.
+func Find(ctx context.Context, r Reader, path string) (*Document, error) {
+	d, err := r.Get(ctx, path)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &d, nil
+}
+
 // Writer writes documents. Every document is one update of its own and costs one write.
 type Writer interface {
 	// Create writes a document that must not exist (ErrExists), and returns its update time.

@@ -47,6 +47,10 @@ func rules() map[Cause]rule {
 	}
 }
 
+// ByOwner says that the user's own doing is the cause, and only they can mend it: keys that are not there, or that Alpaca takes no
+// more. KeysDenied is ours.
+func (c Cause) ByOwner() bool { return rules()[c].state.confirmed() && c != KeysDenied }
+
 // Causes are all of them.
 func Causes() []Cause {
 	return []Cause{

@@ -175,7 +175,7 @@ func (m *Mover) GlobalLeft(ctx context.Context, rows []Row) (left []Unclaimed, e
 	if slices.ContainsFunc(rows, func(r Row) bool { return r.Legacy }) {
 		return nil, nil
 	}
-	d, err := find(ctx, m.DB, GlobalSnapshot)
+	d, err := document.Find(ctx, m.DB, GlobalSnapshot)
 	if d != nil {
 		left = append(left, Unclaimed{GlobalSnapshot, "names no user: say whose it is with --legacy-user"})
 	}

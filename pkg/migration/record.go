@@ -111,21 +111,9 @@ func (m *Mover) Recorded(ctx context.Context, after string, limit int) (users []
 	return users, next, nil
 }
 
-// find is a document, nil if there is none.
-func find(ctx context.Context, r document.Reader, path string) (*document.Document, error) {
-	d, err := r.Get(ctx, path)
-	if errors.Is(err, document.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &d, nil
-}
-
 // owner is a user's document, nil if there is none, or the user is being removed: then nothing is written any more.
 func owner(ctx context.Context, r document.Reader, uid string) (*document.Document, error) {
-	d, err := find(ctx, r, store.UserPath(uid))
+	d, err := document.Find(ctx, r, store.UserPath(uid))
 	if d != nil && d.Fields["removed_at"] != nil {
 		d = nil
 	}
@@ -141,7 +129,7 @@ type view struct {
 }
 
 func read(ctx context.Context, db document.Reader, r Row) (v view, err error) {
-	d, err := find(ctx, db, recordPath(r.UserID))
+	d, err := document.Find(ctx, db, recordPath(r.UserID))
 	if err != nil {
 		return v, err
 	}
@@ -149,11 +137,11 @@ func read(ctx context.Context, db document.Reader, r Row) (v view, err error) {
 	if v.user, err = owner(ctx, db, r.UserID); err != nil {
 		return v, err
 	}
-	if v.snapshot, err = find(ctx, db, store.SnapshotPath(r.UserID)); err != nil {
+	if v.snapshot, err = document.Find(ctx, db, store.SnapshotPath(r.UserID)); err != nil {
 		return v, err
 	}
 	for _, path := range r.sources() {
-		d, err := find(ctx, db, path)
+		d, err := document.Find(ctx, db, path)
 		if err != nil {
 			return v, err
 		}

@@ -77,7 +77,7 @@ func (m *Mover) Forget(ctx context.Context, uid string) (copies int, err error) 
 	}); err != nil {
 		return copies, err
 	}
-	d, err := find(ctx, m.DB, recordPath(uid))
+	d, err := document.Find(ctx, m.DB, recordPath(uid))
 	if err != nil || d == nil || m.DryRun {
 		return copies, err
 	}
@@ -131,11 +131,11 @@ func (m *Mover) restore(ctx context.Context, kept document.Document) (restored i
 	}
 	err = m.commit(ctx, func(ctx context.Context) (ws []document.Write, err error) {
 		restored = 0
-		again, err := find(ctx, m.DB, b.path)
+		again, err := document.Find(ctx, m.DB, b.path)
 		if err != nil || again == nil {
 			return nil, err
 		}
-		now, err := find(ctx, m.DB, b.of.Path)
+		now, err := document.Find(ctx, m.DB, b.of.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -185,7 +185,7 @@ func (m *Mover) eachCopy(ctx context.Context, uid string, record document.Docume
 			if d.CreateTime.Before(record.CreateTime) {
 				continue
 			}
-			source, err := find(ctx, m.DB, GlobalSignals+"/"+d.ID())
+			source, err := document.Find(ctx, m.DB, GlobalSignals+"/"+d.ID())
 			if err != nil {
 				return err
 			}
@@ -224,7 +224,7 @@ func (m *Mover) userBack(ctx context.Context, uid string, force bool) (gone bool
 					{Op: document.ToUpdate, Path: v.record.doc.Path, Fields: document.Fields{"user": leaving}, At: v.record.doc.UpdateTime},
 				}, nil
 			}
-			kept, err := find(ctx, m.DB, backupPath(uid, store.SnapshotPath(uid)))
+			kept, err := document.Find(ctx, m.DB, backupPath(uid, store.SnapshotPath(uid)))
 			if err != nil {
 				return nil, err
 			}

@@ -40,7 +40,7 @@ func (m *Mover) Signals(ctx context.Context, uid string, sources []document.Docu
 	var odd error
 	err = m.commit(ctx, func(ctx context.Context) (ws []document.Write, err error) {
 		counts, gone, odd = Matches{}, false, nil
-		record, err := find(ctx, m.DB, recordPath(uid))
+		record, err := document.Find(ctx, m.DB, recordPath(uid))
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +85,7 @@ func matchSignals(ctx context.Context, db document.Reader, uid string, sources [
 	for i, d := range sources {
 		s := matched{source: d, path: store.SignalPath(uid, d.ID())}
 		var err error
-		if s.target, err = find(ctx, db, s.path); err != nil {
+		if s.target, err = document.Find(ctx, db, s.path); err != nil {
 			return nil, err
 		}
 		if s.match, s.field = compareSignals(uid, d, s.target); s.match == Behind && (record == nil || s.target.CreateTime.Before(record.CreateTime)) {
@@ -142,7 +142,7 @@ func (m *Mover) PruneUser(ctx context.Context, r Row) (pruned int, err error) {
 func (m *Mover) PruneSignals(ctx context.Context, uid string, sources []document.Document) (pruned int, err error) {
 	err = m.commit(ctx, func(ctx context.Context) ([]document.Write, error) {
 		pruned = 0
-		record, err := find(ctx, m.DB, recordPath(uid))
+		record, err := document.Find(ctx, m.DB, recordPath(uid))
 		if err != nil || record == nil {
 			return nil, err
 		}
@@ -151,14 +151,14 @@ func (m *Mover) PruneSignals(ctx context.Context, uid string, sources []document
 		}
 		var ready []document.Document
 		for _, d := range sources {
-			source, err := find(ctx, m.DB, d.Path)
+			source, err := document.Find(ctx, m.DB, d.Path)
 			if err != nil {
 				return nil, err
 			}
 			if source == nil {
 				continue // another run was faster
 			}
-			target, err := find(ctx, m.DB, store.SignalPath(uid, d.ID()))
+			target, err := document.Find(ctx, m.DB, store.SignalPath(uid, d.ID()))
 			if err != nil {
 				return nil, err
 			}

@@ -68,7 +68,7 @@ func difference(uid, path, source string, match Match, field string) []Differenc
 
 // VerifySignals compares some legacy signals of one user with the user's. gone: the user is not there, for VerifyUser to judge.
 func (m *Mover) VerifySignals(ctx context.Context, uid string, sources []document.Document) (list []Difference, gone bool, err error) {
-	record, err := find(ctx, m.DB, recordPath(uid))
+	record, err := document.Find(ctx, m.DB, recordPath(uid))
 	if err != nil {
 		return nil, false, err
 	}

@@ -3,7 +3,6 @@ package onboard
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -71,14 +70,11 @@ func (r *Remover) Export(ctx context.Context, userID string, w io.Writer) (n int
 		return nil
 	}
 	write := func(path string) error {
-		d, err := r.DB.Get(ctx, path)
-		if errors.Is(err, document.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
+		d, err := document.Find(ctx, r.DB, path)
+		if err != nil || d == nil {
 			return err
 		}
-		return tell(path, "", d)
+		return tell(path, "", *d)
 	}
 	if err := write(store.UserPath(userID)); err != nil {
 		return n, err

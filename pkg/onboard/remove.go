@@ -218,20 +218,20 @@ func (r *Remover) legacyOf(ctx context.Context, p user.Profile) (theirs []docume
 			return nil, nil, err
 		}
 		alone = !slices.ContainsFunc(others, func(d document.Document) bool { return d.ID() != p.ID })
-		switch d, err := r.DB.Get(ctx, account.TenantPath(p.TenantID)); {
-		case err != nil && !errors.Is(err, document.ErrNotFound):
+		switch d, err := document.Find(ctx, r.DB, account.TenantPath(p.TenantID)); {
+		case err != nil:
 			return nil, nil, err
-		case err == nil && alone:
-			theirs = append(theirs, d)
-		case err == nil:
+		case d != nil && alone:
+			theirs = append(theirs, *d)
+		case d != nil:
 			shared = append(shared, d.Path)
 		}
 	}
-	switch d, err := r.DB.Get(ctx, account.GlobalPath); {
-	case err != nil && !errors.Is(err, document.ErrNotFound):
+	switch d, err := document.Find(ctx, r.DB, account.GlobalPath); {
+	case err != nil:
 		return nil, nil, err
-	case err == nil && (d.Fields["user_id"] == p.ID || d.Fields["user_id"] == nil && r.LegacyUser == p.ID):
-		theirs = append(theirs, d)
+	case d != nil && (d.Fields["user_id"] == p.ID || d.Fields["user_id"] == nil && r.LegacyUser == p.ID):
+		theirs = append(theirs, *d)
 	}
 	signals, err := r.DB.Query(ctx, document.Query{Collection: store.Signals, Where: map[string]any{"user_id": p.ID}})
 	if err != nil {

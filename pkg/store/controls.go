@@ -51,10 +51,7 @@ func (s *Store) SetTrading(ctx context.Context, userID, strategyID string, t ris
 
 // SetLimits implements risk.Controls.
 func (s *Store) SetLimits(ctx context.Context, userID string, l risk.Limits) error {
-	return s.changeControl(ctx, userID, func(f document.Fields) error {
-		f["limits"] = l.Fields()
-		return nil
-	})
+	return s.ChangeLimits(ctx, userID, func(risk.Limits) (risk.Limits, error) { return l, nil })
 }
 
 // ChangeLimits implements risk.Controls.

@@ -18,7 +18,7 @@ const KindBreakout = "breakout"
 //
 //	symbols     list of 1 to 20 symbols, each judged alone
 //	timeframe   of the bars; default 1Day
-//	at         close: runs when a bar closes (default); session: in the session after a day's bar
+//	at          close: runs when a bar closes (default); session: in the session after a day's bar
 //	entry       bars before the newest whose highest high is to be passed, 2 to 400; default 20
 //	exit        bars before the newest whose lowest low is to be passed, 2 to 400; default 10
 //	atr_stop    also sells at a close so many average true ranges below the position's average entry price, 0 to 20;

@@ -3,7 +3,6 @@ package telemetry
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -72,7 +71,7 @@ func (m *meters) synced(ctx context.Context, outcome, cause string, lag time.Dur
 const freshness = 2 * time.Minute
 
 // inTime says whether a sync did within the goal what can be done: the stored snapshot is current, or its owner's keys work no
-// more. KEYS_DENIED is none of the owner's.
+// more.
 func inTime(outcome string, cause health.Cause, lag time.Duration) bool {
 	if lag > freshness {
 		return false
@@ -81,7 +80,7 @@ func inTime(outcome string, cause health.Cause, lag time.Duration) bool {
 	case "written", "unchanged", "superseded":
 		return true
 	case "failed":
-		return slices.Contains([]health.Cause{health.KeysMissing, health.KeysMalformed, health.Unauthorized, health.Forbidden}, cause)
+		return cause.ByOwner()
 	}
 	return false
 }

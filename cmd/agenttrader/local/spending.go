@@ -186,11 +186,7 @@ func leaked(state document.Document, signals []document.Document) (n int) {
 		expires, _ := r["expires_at"].(time.Time)
 		ends := expires.Add(leakGrace)
 		if word, ok := r["settled_at"].(time.Time); ok {
-			ends = word.Add(shownLate)
-			if expires.After(ends) {
-				ends = expires
-			}
-			ends = ends.Add(wordGrace)
+			ends = latest(expires, word.Add(shownLate)).Add(wordGrace)
 		}
 		if last.After(ends) {
 			n++

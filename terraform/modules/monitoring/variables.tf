@@ -35,7 +35,7 @@ variable "alerts" {
       for    = string
     }))
   }))
-  description = "Each with one of threshold (a metric is above a value for a while; with a denominator, its share of another), absent (a metric has no data) log (a line matches; told at most once in `every`) and query (PromQL has a result for a while)."
+  description = "Each with one of threshold (a metric is above a value for a while; with a denominator, its share of another), absent (a metric has no data), log (a line matches; told at most once in `every`) and query (PromQL has a result for a while)."
   validation {
     condition     = alltrue([for a in var.alerts : length([for c in [a.threshold, a.absent, a.log, a.query] : c if c != null]) == 1])
     error_message = "Each alert wants one of threshold, absent, log and query."
