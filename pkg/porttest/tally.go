@@ -79,16 +79,16 @@ func storeQuestions(t *testing.T, s Stores, _ func(string) []map[string]any) {
 // However many instances ask at the same time, exactly so many questions pass.
 func storeQuestionRace(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	withSnapshot(t, s)
-	const limit, racers = 5, 12 // more of them wait longer for one document of the emulator than a call may take
+	const limit, racers = 4, 9 // many more wait longer for one document of the emulator than a call may take
 	var passed, refused atomic.Int64
 	var wg sync.WaitGroup
 	for i := range racers {
 		wg.Go(func() {
-			for {
+			for delivery := 1; ; delivery++ {
 				kept, err := s.CountQuestion(t.Context(), "u", question(fmt.Sprint("s", i), 100), "2026-11-24", limit)
 				switch {
-				case errors.Is(err, document.ErrConflict):
-					continue // the event comes again
+				case delivery < 20 && (errors.Is(err, document.ErrConflict) || errors.Is(err, document.ErrUnavailable)):
+					continue // the event comes again: a call that ran out of time may have counted, and must not count twice
 				case err != nil:
 					t.Error(err)
 				case kept == nil:
