@@ -3,7 +3,7 @@ GOLANGCI ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 MODULES  := pkg firestore services/fanout services/syncer services/signaler cmd/agenttrader
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rules check build up chaos bench lint fmt alone terraform-check terraform-faults images images-check scan
+.PHONY: help run test test-rules check build up chaos bench lint fmt alone terraform-check terraform-faults images images-check scan smoke
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -28,6 +28,14 @@ chaos: ## the platform under fire: 500 users, 20 ticks, two minutes; then what m
 
 bench: build ## the platform beside its predecessor's design: a quarter of an hour, and a page with plots in bin/
 	bin/agenttrader bench --html bin/bench.html
+
+# By hand, against a platform that runs; it takes the syncer's environment. KEYS is a file; without it the keys are asked for.
+KEYS ?=
+
+smoke: build ## PROJECT=…: a real project from end to end, by a user of its own, whom it removes again; not for CI
+	@[ -n "$(PROJECT)" ] || { echo "smoke: which project? make smoke PROJECT=my-project KEYS=paper.json"; exit 1; }
+	@[ -z "$$CI" ] || { echo "smoke: not in CI: it takes a paper account's keys and a platform that runs"; exit 1; }
+	@bin/agenttrader smoke --project '$(PROJECT)' $(if $(KEYS),--file '$(KEYS)')
 
 check: fmt lint alone test terraform-check ## what must pass before a commit
 

@@ -16,6 +16,7 @@ import (
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/keys"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/migrate"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/risks"
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/smoke"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/users"
 )
 
@@ -31,7 +32,7 @@ func root() *cobra.Command {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
 	c.AddCommand(localCommand(), upCommand(), chaosCommand(), simBrokerCommand(), bench.Command(), dlq.Command(), users.Command(), keys.Command(), migrate.Command(), checkup.Command(), doctor.Command(),
-		explain.Command(), demand.Command(), risks.Command(), versionCommand())
+		explain.Command(), demand.Command(), risks.Command(), smoke.Command(), versionCommand())
 	return c
 }
 

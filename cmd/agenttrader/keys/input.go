@@ -17,14 +17,14 @@ import (
 // maxInput is more than two keys ever take.
 const maxInput = 64 << 10
 
-// readKeys reads a pair of keys where nobody else sees them: from a file ("-" is standard input), by a prompt if a person sits
+// Read reads a pair of keys where nobody else sees them: from a file ("-" is standard input), by a prompt if a person sits
 // there, else from standard input. No error quotes what it read.
-func (a *cli) readKeys(ctx context.Context, c *cobra.Command, path string) (secret.Credentials, error) {
+func Read(ctx context.Context, c *cobra.Command, path string, terminal func(stream any) bool) (secret.Credentials, error) {
 	in := c.InOrStdin()
 	switch f, isFile := in.(*os.File); {
 	case path != "" && path != "-":
 		return readFile(c, path)
-	case path == "" && isFile && a.terminal(in):
+	case path == "" && isFile && terminal(in):
 		return prompt(ctx, f, c.ErrOrStderr())
 	}
 	return parseKeys(in, "standard input")

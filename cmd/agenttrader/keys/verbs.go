@@ -100,7 +100,7 @@ func (a *cli) setCommand() *cobra.Command {
 		Args: oneUser,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.store(c, args[0], s, func(ctx context.Context, d *counter) (onboard.Stored, error) {
-				creds, err := a.readKeys(ctx, c, s.file)
+				creds, err := Read(ctx, c, s.file, a.terminal)
 				if err != nil {
 					return onboard.Stored{}, err
 				}
@@ -127,7 +127,7 @@ stored snapshot's are refused, unless --other-account is said.
 		Args: oneUser,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.store(c, args[0], s, func(ctx context.Context, d *counter) (onboard.Stored, error) {
-				creds, err := a.readKeys(ctx, c, s.file)
+				creds, err := Read(ctx, c, s.file, a.terminal)
 				if err != nil {
 					return onboard.Stored{}, err
 				}
