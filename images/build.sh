@@ -16,15 +16,22 @@ else
   export KO_DOCKER_REPO=agenttrader.invalid # named, never asked
 fi
 
+# What ko says of work that goes well, and of git, which images have nothing of.
+noise='^[0-9/]+ [0-9:]+ (Using|Building|Publishing|Published|Saving|Saved|Pushed|Writing SBOM|git doesn|current folder is not a git|.*: digest: sha256:)|existing blob|pushed blob|^git is in a dirty state|^Please check in your pipeline|^( [MADRT]|[MADRT]{1,2}|\?\?) |^$'
 refs=
+layouts=bin/layouts.$$ # ko takes a layout's path for a repository's name: relative, in lower case
+trap 'rm -rf "$layouts"' EXIT
 for s in fanout syncer signaler; do
   to=()
   if [ "${PUSH:-0}" != 1 ]; then
-    rm -rf "${out:?}/$s"
-    mkdir -p "$out/$s"
-    to=(--push=false --oci-layout-path="$out/$s" --sbom-dir="$out/$s")
+    mkdir -p "$layouts/$s" "$out"
+    to=(--push=false --oci-layout-path="$layouts/$s" --sbom-dir="$layouts/$s")
   fi
-  ref=$("${tool[@]}" build "${flags[@]}" "${to[@]}" "./services/$s/cmd/$s" 2> >(grep -vE '^[0-9/]+ [0-9:]+ (Using|Building|Publishing|Published|Saving|Saved|Pushed)|existing blob|pushed blob' >&2))
+  ref=$("${tool[@]}" build "${flags[@]}" "${to[@]}" "./services/$s/cmd/$s" 2> >(grep -vE "$noise" >&2))
+  if [ "${PUSH:-0}" != 1 ]; then
+    rm -rf "${out:?}/$s"
+    mv "$layouts/$s" "$out/$s"
+  fi
   refs+="  $(printf %-8s "$s") = \"$ref\""$'\n'
 done
 if [ "${PUSH:-0}" = 1 ]; then printf 'images = {\n%s}\n' "$refs"; else printf '%s\n' "$refs" | sed -nE 's/^  (\S+) +.*@(sha256:[0-9a-f]+)"$/\1 \2/p'; fi

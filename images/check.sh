@@ -50,13 +50,13 @@ while read -r s digest; do
   packed=$("${crane[@]}" manifest "$ref" | grep -oE '"size": ?[0-9]+' | grep -oE '[0-9]+' | awk '{s+=$1} END {print s}')
   root=$dir/root-$s
   mkdir "$root"
-  "${crane[@]}" export "$ref" - | tar -xf - -C "$root" --no-same-owner
+  "${crane[@]}" export "$ref" - | tar -xf - -C "$root" --no-same-owner 2> >(grep -v 'Removing leading' >&2)
   unpacked=$(du -sb "$root" | cut -f1)
   others=$(find "$root" -type f -perm /111 ! -path "$root/ko-app/$s")
   [ -z "$others" ] || fail "$s holds other programs: $others"
 
   run=("$root/ko-app/$s")
-  [ "$(id -u)" != 0 ] || run=(chroot --userspec=65532:65532 "$root" "/ko-app/$s")
+  [ "$(id -u)" != 0 ] || run=("$(command -v chroot)" --userspec=65532:65532 "$root" "/ko-app/$s")
   port=$((port + 1))
   start=$(date +%s%N)
   env -i GCP_PROJECT=demo-images HOST=127.0.0.1 PORT=$port MARKET_DATA_SECRET=none LOG_FORMAT=json \
