@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql/parser"
 )
 
 // metric is one that pkg/telemetry exports.
@@ -36,10 +39,8 @@ func exported(t *testing.T) map[string]metric {
 }
 
 var (
-	named    = regexp.MustCompile(`\bagenttrader_[a-z_]+`)
-	selector = regexp.MustCompile(`\b(agenttrader_[a-z_]+)\{([^}]*)\}`)
-	label    = regexp.MustCompile(`([a-z_]+)(?:=~|!~|!=|=)"`)
-	filter   = regexp.MustCompile(`metric\.type="prometheus\.googleapis\.com/(agenttrader_[a-z_]+)/([a-z]+)"`)
+	named  = regexp.MustCompile(`\bagenttrader_[a-z_]+`)
+	filter = regexp.MustCompile(`metric\.type="prometheus\.googleapis\.com/(agenttrader_[a-z_]+)/([a-z]+)"`)
 )
 
 // base is the metric of a series, and what of it the series is.
@@ -55,37 +56,61 @@ func base(all map[string]metric, series string) (name string, ok bool) {
 	return "", false
 }
 
-// wrong says what a query asks for that nobody exports.
+// wrong says what is no PromQL in a query, and what it asks for that nobody exports. Of others' metrics only the grammar is known.
 func wrong(all map[string]metric, query string) (errs []string) {
-	for _, series := range named.FindAllString(query, -1) {
-		if _, ok := base(all, series); !ok {
-			errs = append(errs, "pkg/telemetry exports no "+series)
-		}
+	expr, err := parser.ParseExpr(query)
+	if err != nil {
+		return []string{"no PromQL: " + err.Error()}
 	}
-	for _, m := range selector.FindAllStringSubmatch(query, -1) {
-		name, _ := base(all, m[1])
-		for _, l := range label.FindAllStringSubmatch(m[2], -1) {
-			if name != "" && !slices.Contains(all[name].labels, l[1]) {
-				errs = append(errs, name+" has no label "+l[1])
+	labels, foreign := []string{"le"}, false
+	parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
+		s, ok := n.(*parser.VectorSelector)
+		if !ok {
+			return nil
+		}
+		if !named.MatchString(s.Name) {
+			foreign = true
+			return nil
+		}
+		name, ok := base(all, s.Name)
+		if !ok {
+			errs = append(errs, "pkg/telemetry exports no "+s.Name)
+			return nil
+		}
+		for _, m := range s.LabelMatchers {
+			if m.Name != model.MetricNameLabel && !slices.Contains(all[name].labels, m.Name) {
+				errs = append(errs, name+" has no label "+m.Name)
 			}
 		}
-	}
+		labels = append(labels, all[name].labels...)
+		return nil
+	})
+	parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
+		if a, ok := n.(*parser.AggregateExpr); ok && !foreign && len(errs) == 0 {
+			for _, l := range a.Grouping {
+				if !slices.Contains(labels, l) {
+					errs = append(errs, "grouped by "+l+", which none of these metrics has")
+				}
+			}
+		}
+		return nil
+	})
 	return errs
 }
 
-// queries are the strings below a value that name our metrics.
+// queries are the PromQL below a value, of Terraform and of a dashboard.
 func queries(v any) (all []string) {
 	switch v := v.(type) {
-	case string:
-		if named.MatchString(v) {
-			all = append(all, v)
-		}
 	case []any:
 		for _, e := range v {
 			all = append(all, queries(e)...)
 		}
 	case map[string]any:
-		for _, e := range v {
+		for key, e := range v {
+			q, ok := e.(string)
+			if ok && (key == "query" || key == "prometheusQuery") {
+				all = append(all, q)
+			}
 			all = append(all, queries(e)...)
 		}
 	}
@@ -143,10 +168,15 @@ func TestWrongQueries(t *testing.T) {
 	for query, want := range map[string]int{
 		`sum(rate(agenttrader_sync_lag_seconds_bucket{outcome="written"}[5m]))`:           0,
 		`rate(agenttrader_sync_lag_seconds_count{outcome=~"a|b",cause!="X",job="y"}[5m])`: 0,
-		`agenttrader_sync_lag_seconds`:        1, // a histogram is no series
-		`agenttrader_active_users_count`:      1,
-		`agenttrader_breaker`:                 1,
-		`agenttrader_breaker_state{user="u"}`: 1,
+		`agenttrader_sync_lag_seconds`:                                      1, // a histogram is no series
+		`agenttrader_active_users_count`:                                    1,
+		`agenttrader_breaker`:                                               1,
+		`agenttrader_breaker_state{user="u"}`:                               1,
+		`sum(rate(agenttrader_sync_lag_seconds_count[5m])`:                  1, // not closed
+		`rate(agenttrader_sync_lag_seconds_count)`:                          1, // no window
+		`sum by (outcome, le) (agenttrader_sync_lag_seconds_bucket)`:        0,
+		`sum by (outcom) (rate(agenttrader_sync_lag_seconds_count[5m]))`:    1,
+		`sum by (any) (rate({"pubsub.googleapis.com/topic/messages"}[5m]))`: 0,
 	} {
 		if got := wrong(all, query); len(got) != want {
 			t.Errorf("%s: %q, want %d", query, got, want)
