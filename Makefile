@@ -56,7 +56,7 @@ TFLINT    ?= go run github.com/terraform-linters/tflint@v0.64.0
 terraform-check: ## Terraform: format, validate, test, lint, and the plans against policy and code
 	@TERRAFORM='$(TERRAFORM)' TFLINT='$(TFLINT)' terraform/tests/check.sh
 
-terraform-faults: ## plant ten faults in the Terraform, one at a time: terraform-check must turn red on each
+terraform-faults: ## plant 25 faults in the Terraform, one at a time: terraform-check must turn red on each
 	@TERRAFORM='$(TERRAFORM)' terraform/tests/faults.sh
 
 # Images. BASE is the base image: for the same digests tomorrow name it by its digest. PUSH=1 REPO=REGISTRY pushes.
