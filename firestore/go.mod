@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/agenttrader/agenttrader/pkg v0.0.0
-	github.com/shopspring/decimal v1.4.0
+	github.com/alpacahq/alpacadecimal v0.0.9
 )
 
 require (
@@ -28,6 +28,7 @@ require (
 	github.com/googleapis/enterprise-certificate-proxy v0.3.24 // indirect
 	github.com/googleapis/gax-go/v2 v2.27.0 // indirect
 	github.com/maypok86/otter/v2 v2.4.0 // indirect
+	github.com/shopspring/decimal v1.4.0 // indirect
 	go.opencensus.io v0.24.0 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc v0.71.0 // indirect

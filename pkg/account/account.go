@@ -5,7 +5,7 @@ package account
 import (
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 )
 
 // Account is the broker's account. Money is in Currency (USD). A field that the broker left out is not Valid, or

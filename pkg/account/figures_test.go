@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	decimal "github.com/alpacahq/alpacadecimal"
 	"github.com/google/go-cmp/cmp"
-	"github.com/shopspring/decimal"
 	"pgregory.net/rapid"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
@@ -122,4 +122,13 @@ func TestListsFromRaw(t *testing.T) {
 			t.Errorf("OrdersFromRaw(%v) = %+v", bad, os)
 		}
 	}
+}
+
+func TestCents(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := decimal.New(rapid.Int64().Draw(t, "n"), -rapid.Int32Range(0, 20).Draw(t, "scale"))
+		if got, want := account.Cents(d), d.StringFixed(2); got != want {
+			t.Errorf("%s is %s, want %s", d, got, want)
+		}
+	})
 }

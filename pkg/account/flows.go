@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 )
 
 const (

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 )
 
 // FromRaw reads the broker's account object. What is missing or null stays missing; what is there and can't be
@@ -100,7 +101,7 @@ func Decimal(v any) (decimal.NullDecimal, error) {
 			return decimal.NullDecimal{}, fmt.Errorf("figure of %d characters", len(v))
 		}
 		d, err := decimal.NewFromString(v)
-		if err != nil || d.Exponent() < -places || d.NumDigits()+int(d.Exponent()) > places+1 {
+		if v == "." || err != nil || !d.IsOptimized() && (d.Exponent() < -places || d.NumDigits()+int(d.Exponent()) > places+1) {
 			return decimal.NullDecimal{}, fmt.Errorf("figure %.40q is no plain decimal", v)
 		}
 		return decimal.NewNullDecimal(d), nil
@@ -114,4 +115,20 @@ func Decimal(v any) (decimal.NullDecimal, error) {
 	default:
 		return decimal.NullDecimal{}, fmt.Errorf("figure is a %T", v)
 	}
+}
+
+// Cents is a figure as amounts and percentages are shown, with two digits after the point.
+func Cents(d decimal.Decimal) string {
+	const cent = 10_000_000_000 // of the twelve digits that a figure of up to 9 million has
+	d = d.Round(2)
+	if !d.IsOptimized() {
+		return d.StringFixed(2)
+	}
+	n := d.GetFixed() / cent
+	b := make([]byte, 0, 16)
+	if n < 0 {
+		b, n = append(b, '-'), -n
+	}
+	b = strconv.AppendInt(b, n/100, 10)
+	return string(append(b, '.', byte('0'+n/10%10), byte('0'+n%10)))
 }

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
@@ -24,7 +24,7 @@ const (
 
 // TextExceeds is the predecessor's for a notional over buying power, USD to the cent.
 func TextExceeds(notional, buyingPower decimal.Decimal) string {
-	return fmt.Sprintf(textExceeds, notional.StringFixed(2), buyingPower.StringFixed(2))
+	return fmt.Sprintf(textExceeds, Cents(notional), Cents(buyingPower))
 }
 
 // The reasons of a Refusal, told apart with errors.Is; ErrNotFound is the third.

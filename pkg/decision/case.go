@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/market"
@@ -203,7 +203,7 @@ func (c *Case) keep(v risk.View, before *risk.State, run risk.Run, plan risk.Pla
 func outcome(s signal.Signal) string {
 	parts := []string{string(s.Action), s.Symbol}
 	if s.Action != signal.Flat {
-		parts = append(parts, s.Notional.StringFixed(2))
+		parts = append(parts, account.Cents(s.Notional))
 	}
 	if s.DenialCode != "" {
 		parts = append(parts, s.DenialCode)

@@ -9,8 +9,8 @@ import (
 	"maps"
 	"time"
 
+	decimal "github.com/alpacahq/alpacadecimal"
 	"github.com/klauspost/compress/gzip"
-	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/market"
@@ -82,16 +82,16 @@ type (
 	}
 	// Snapshot is what counts of an account.Snapshot.
 	Snapshot struct {
-		Seq        int64     `json:"seq"`
-		ChangedSeq int64     `json:"changed_seq"`
-		Tick       tick.Tick `json:"tick"`
-		ObservedAt time.Time `json:"observed_at"`
-		DetailAt   time.Time `json:"detail_observed_at,omitzero"`
-		Incomplete bool      `json:"incomplete,omitempty"`
-		Account    Account   `json:"account"`
-		Positions  positions `json:"positions,omitempty"`
-		Orders     []Order   `json:"open_orders,omitempty"`
-		Flows      Flows     `json:"flows,omitzero"`
+		Seq        int64      `json:"seq"`
+		ChangedSeq int64      `json:"changed_seq"`
+		Tick       tick.Tick  `json:"tick"`
+		ObservedAt time.Time  `json:"observed_at"`
+		DetailAt   time.Time  `json:"detail_observed_at,omitzero"`
+		Incomplete bool       `json:"incomplete,omitempty"`
+		Account    Account    `json:"account"`
+		Positions  []Position `json:"positions,omitempty"`
+		Orders     []Order    `json:"open_orders,omitempty"`
+		Flows      Flows      `json:"flows,omitzero"`
 
 		LastEquityAt time.Time `json:"last_equity_at,omitzero"`
 	}
@@ -150,12 +150,12 @@ type (
 	}
 	// Bar is a symbol's bars, column by column, which packs well.
 	Bar struct {
-		At     []int64 `json:"t"` // milliseconds since 1970
-		Open   column  `json:"o"`
-		High   column  `json:"h"`
-		Low    column  `json:"l"`
-		Close  column  `json:"c"`
-		Volume column  `json:"v"`
+		At     []int64           `json:"t"` // milliseconds since 1970
+		Open   []decimal.Decimal `json:"o"`
+		High   []decimal.Decimal `json:"h"`
+		Low    []decimal.Decimal `json:"l"`
+		Close  []decimal.Decimal `json:"c"`
+		Volume []decimal.Decimal `json:"v"`
 	}
 	// Answer is a strategy.Answer.
 	Answer struct {
@@ -255,7 +255,7 @@ func newRecord(c *Case, v risk.View, state map[string]any, run risk.Run, plan ri
 	}
 	for symbol, bars := range c.Bars {
 		n := len(bars)
-		all := make(column, 5*n)
+		all := make([]decimal.Decimal, 5*n)
 		b := Bar{At: make([]int64, n), Open: all[:n], High: all[n : 2*n], Low: all[2*n : 3*n], Close: all[3*n : 4*n], Volume: all[4*n:]}
 		for i, x := range bars {
 			b.At[i], b.Open[i], b.High[i], b.Low[i], b.Close[i], b.Volume[i] = x.At.UnixMilli(), x.Open, x.High, x.Low, x.Close, x.Volume

@@ -107,20 +107,23 @@ func appendBang(b []byte, name, v string) []byte {
 
 // appendMap is a map in the order of its names.
 func appendMap(b []byte, m map[string]any) ([]byte, error) {
-	var few [16]string
-	names := few[:0]
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	b = append(b, '{')
-	for _, name := range names {
+	for _, name := range sorted(m) {
 		var err error
 		if b, err = appendValue(append(appendText(comma(b), name), ':'), m[name]); err != nil {
 			return nil, err
 		}
 	}
 	return append(b, '}'), nil
+}
+
+func sorted[T any](m map[string]T) []string {
+	names := make([]string, 0, 16) // mostly no more, and on the stack then
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // single is a map's only entry, if its name begins with "!".

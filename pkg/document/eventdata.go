@@ -136,15 +136,19 @@ func readDocument(b []byte, names []string) (*Document, error) {
 	if d.Path == "" {
 		return nil, errors.New("document without a name: want projects/…/databases/…/documents/…")
 	}
+	var r reader
+	if names == nil {
+		r = reader{b, string(b)}
+	}
 	var err error
-	if d.Fields, err = readMap(b, numFields, -1, names); err != nil {
+	if d.Fields, err = r.fields(b, numFields, -1, names); err != nil {
 		return nil, fmt.Errorf("document %.100s: %w", d.Path, err)
 	}
 	return d, nil
 }
 
 func pathOf(name []byte) (string, error) {
-	s, err := text(name)
+	s, err := reader{}.checked(name)
 	if err != nil {
 		return "", err
 	}

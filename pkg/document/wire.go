@@ -89,11 +89,27 @@ func (f field) is(num protowire.Number, typ protowire.Type) bool { return f.num 
 
 func (f field) message(num protowire.Number) bool { return f.is(num, protowire.BytesType) }
 
-func text(b []byte) (string, error) {
+// reader reads a document. Where all of it is read, its texts are parts of one string: a snapshot has some two hundred.
+type reader struct {
+	message []byte
+	copy    string // of the message, or ""
+}
+
+// text is a part of the message: how far both are from the end of what they lie in tells where.
+func (r reader) text(b []byte) string {
+	if r.copy == "" || len(b) == 0 { // a text that is left out lies nowhere
+		return string(b)
+	}
+	at := cap(r.message) - cap(b)
+	return r.copy[at : at+len(b)]
+}
+
+// checked is a text that is UTF-8.
+func (r reader) checked(b []byte) (string, error) {
 	if !utf8.Valid(b) {
 		return "", errUTF8
 	}
-	return string(b), nil
+	return r.text(b), nil
 }
 
 // entries counts the entries of a map, so that it is made in one piece.
@@ -131,8 +147,8 @@ func entry(b []byte) (key, value []byte, known bool, err error) {
 	return key, value, known, nil
 }
 
-// readValue reads one Value, depth maps and arrays deep.
-func readValue(b []byte, depth int) (v any, err error) {
+// value reads one Value, depth maps and arrays deep.
+func (r reader) value(b []byte, depth int) (v any, err error) {
 	known := false
 	for len(b) > 0 {
 		f, rest, err := next(b)
@@ -150,7 +166,7 @@ func readValue(b []byte, depth int) (v any, err error) {
 		case f.is(numDouble, protowire.Fixed64Type):
 			v = math.Float64frombits(f.value)
 		case f.message(numString), f.message(numReference):
-			v, err = text(f.bytes)
+			v, err = r.checked(f.bytes)
 		case f.message(numBytes):
 			v = append([]byte{}, f.bytes...)
 		case f.message(numTimestamp):
@@ -160,12 +176,12 @@ func readValue(b []byte, depth int) (v any, err error) {
 		case f.message(numGeoPoint):
 			v, err = readGeoPoint(f.bytes)
 		case f.message(numArray):
-			v, err = readArray(f.bytes, depth)
+			v, err = r.array(f.bytes, depth)
 		case f.message(numMap):
 			if depth == maxDepth {
 				return nil, errDeep
 			}
-			v, err = readMap(f.bytes, numEntries, depth, nil)
+			v, err = r.fields(f.bytes, numEntries, depth, nil)
 		default:
 			set = false
 		}
@@ -180,8 +196,8 @@ func readValue(b []byte, depth int) (v any, err error) {
 	return v, nil
 }
 
-// readMap reads the entries under one number: a document's fields at depth -1, of them those that are named, or a map's.
-func readMap(b []byte, num protowire.Number, depth int, names []string) (Fields, error) {
+// fields reads the entries under one number: a document's fields at depth -1, of them those that are named, or a map's.
+func (r reader) fields(b []byte, num protowire.Number, depth int, names []string) (Fields, error) {
 	n := len(names)
 	if names == nil {
 		n = entries(b, num)
@@ -205,14 +221,14 @@ func readMap(b []byte, num protowire.Number, depth int, names []string) (Fields,
 		if !known {
 			return nil, fmt.Errorf("field %.100s has no value", key)
 		}
-		if m[string(key)], err = readValue(value, depth+1); err != nil {
+		if m[r.text(key)], err = r.value(value, depth+1); err != nil {
 			return nil, fmt.Errorf("field %.100s: %w", key, err)
 		}
 	}
 	return m, nil
 }
 
-func readArray(b []byte, depth int) ([]any, error) {
+func (r reader) array(b []byte, depth int) ([]any, error) {
 	if depth == maxDepth {
 		return nil, errDeep
 	}
@@ -225,7 +241,7 @@ func readArray(b []byte, depth int) ([]any, error) {
 		if b = rest; !f.message(numValues) {
 			continue
 		}
-		v, err := readValue(f.bytes, depth+1)
+		v, err := r.value(f.bytes, depth+1)
 		if _, nested := v.([]any); nested {
 			err = errNested
 		}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 )
 
 // Timeframe is the length of a bar, in Alpaca's words.

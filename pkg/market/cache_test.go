@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/market"
 )
@@ -66,7 +66,21 @@ func (s *source) Closed(ctx context.Context, symbols []string, t market.Timefram
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	bars := map[string][]market.Bar{}
+	bars, shares := map[string][]market.Bar{}, map[time.Duration][]time.Time{} // shares have the same hours, by how late they are
+	begins := func(x string) []time.Time {
+		late := s.late[x]
+		if at := shares[late]; at != nil && !market.IsCrypto(x) {
+			return at
+		}
+		var all []time.Time
+		for i := n; i > 0; i-- {
+			all = append(all, s.grid.Back(x, t, by.Add(-late), i))
+		}
+		if !market.IsCrypto(x) {
+			shares[late] = all
+		}
+		return all
+	}
 	var err error
 	for _, x := range symbols {
 		if s.odd[x] {
@@ -80,8 +94,7 @@ func (s *source) Closed(ctx context.Context, symbols []string, t market.Timefram
 		if c := s.closes[x]; c != 0 {
 			price = decimal.New(c, 0)
 		}
-		for i := n; i > 0; i-- {
-			at := s.grid.Back(x, t, by.Add(-s.late[x]), i)
+		for _, at := range begins(x) {
 			bars[x] = append(bars[x], market.Bar{At: at, Open: price, High: price, Low: price, Close: price})
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 )
 
 // Quote is the best bid and ask of a symbol, in USD a share. A side that nobody quotes is 0.

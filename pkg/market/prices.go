@@ -3,7 +3,7 @@ package market
 import (
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 )
 
 // MaxQuoteAge is the age past which a quote is not used.

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	decimal "github.com/alpacahq/alpacadecimal"
 	"github.com/google/go-cmp/cmp"
-	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
@@ -74,6 +74,25 @@ func bookOnce(t *testing.T, s Stores, signals func(string) []map[string]any) {
 	place(t, s, 0, Run(snap, "st", "c1", 10, Buy("SPY", "10"), Buy("TLT", "10"), Buy("GLD", "10"))) // delivered again, and decided otherwise
 	got := signals("u")
 	if len(got) != 2 || got[0]["status"] != "pending" || got[1]["status"] != "pending" || got[0]["notional_usd"] != 10.0 {
+		t.Errorf("signals = %v", got)
+	}
+}
+
+// bookReused: a snapshot that was made anew counts its changes from 1 again, and a change of it may bear the name of one whose
+// signals are there. It is told from one that is delivered again.
+func bookReused(t *testing.T, s Stores, signals func(string) []map[string]any) {
+	snap := withSnapshot(t, s)
+	place(t, s, 1, Run(snap, "st", "c1", tick.Of(noon), Buy("SPY", "10")))
+	place(t, s, 1, Run(snap, "st", "c2", tick.Of(noon)+1, Buy("TLT", "10")))
+	for _, later := range []tick.Tick{0, 24 * 60} {
+		r := Run(snap, "st", "c1", tick.Of(noon)+1+later, Buy("SPY", "20"))
+		r.Batch.Now = r.Batch.CauseTick.Time()
+		got, err := s.Place(t.Context(), r.Batch, r.Plan)
+		if len(got) != 0 || errors.Is(err, signal.ErrReused) != (later > 0) || err != nil && later == 0 {
+			t.Errorf("an older change's name, %d minutes later: %v, %v", later, got, err)
+		}
+	}
+	if got := signals("u"); len(got) != 2 {
 		t.Errorf("signals = %v", got)
 	}
 }

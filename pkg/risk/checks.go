@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/signal"
@@ -74,8 +74,8 @@ func (q *question) all() {
 	q.most(MaxTrade, q.limits[MaxTrade], TradeExceeded, q.amount)
 	q.counted(MaxDay, DayExceeded)
 	q.exposure()
-	full := bound{decimal.NewNullDecimal(whole(maxReservations)), ""}
-	q.measure("reservations", full, ReservationsExceeded, whole(int64(q.full+1)), false)
+	full := bound{decimal.NewNullDecimal(decimal.NewFromInt(maxReservations)), ""}
+	q.measure("reservations", full, ReservationsExceeded, decimal.NewFromInt(int64(q.full+1)), false)
 	q.buyingPower()
 }
 
@@ -170,7 +170,7 @@ func (c Check) text(q *question) string {
 		return fmt.Sprintf("symbol=%.20q action=%.10q notional=%s", q.Symbol, q.Action, q.Notional)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "symbol=%s action=%s notional=%s limit=%s", q.Symbol, q.Action, q.Notional.StringFixed(2), c.Limit)
+	fmt.Fprintf(&b, "symbol=%s action=%s notional=%s limit=%s", q.Symbol, q.Action, account.Cents(q.Notional), c.Limit)
 	if c.Level != "" {
 		fmt.Fprintf(&b, " level=%s", c.Level)
 	}
@@ -249,7 +249,7 @@ func (q *question) reducing(state TradingState, by Level) {
 			level = "strategy"
 		}
 		q.fact("trading_state", TradingReducing, true, true, "level", level, "breach", b.Code, "at", b.At.Format(time.RFC3339),
-			"lost", b.Value.StringFixed(2), "allowed", b.Bound.StringFixed(2))
+			"lost", account.Cents(b.Value), "allowed", account.Cents(b.Bound))
 	default:
 		q.fact("trading_state", "", false, true)
 	}
@@ -327,7 +327,7 @@ func (q *question) cooldown() {
 func (q *question) counted(f Figure, code string) {
 	value := func(n int) decimal.Decimal {
 		if f == MaxOrders {
-			return whole(q.day[n].orders + 1)
+			return decimal.NewFromInt(q.day[n].orders + 1)
 		}
 		return q.day[n].notional.Add(q.amount)
 	}
@@ -364,7 +364,7 @@ func (q *question) exposure() {
 	if !busy && !q.closes {
 		symbols++
 	}
-	q.most(MaxPositions, q.limits[MaxPositions], PositionsExceeded, whole(int64(symbols)))
+	q.most(MaxPositions, q.limits[MaxPositions], PositionsExceeded, decimal.NewFromInt(int64(symbols)))
 	switch gross := q.limits[MaxGross]; {
 	case !q.solvent():
 		q.missing(MaxGross.String(), gross, EquityUnavailable, "equity")

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/market"
@@ -118,31 +118,14 @@ func (e *Engine) solvent() bool {
 	return equity.Valid && equity.Decimal.IsPositive()
 }
 
-// cents brings figures to one scale, a hundredth of a cent: decimals of different scales are slow to compare. What is cut
-// off is nothing that a broker trades.
-func cents(d decimal.Decimal) decimal.Decimal {
-	e := d.Exponent()
-	switch {
-	case e == -scale:
-		return d
-	case e > -scale && e <= 0 && d.NumDigits() <= 12: // as below, without arithmetic on large numbers
-		n := d.CoefficientInt64()
-		for ; e > -scale; e-- {
-			n *= 10
-		}
-		return decimal.New(n, -scale)
-	}
-	return d.Truncate(scale).Add(decimal.New(0, -scale))
-}
+// cents cuts a figure to a hundredth of a cent. What is cut off is nothing that a broker trades.
+func cents(d decimal.Decimal) decimal.Decimal { return d.Truncate(scale) }
 
 const scale = 4
 
-// whole is a number at that scale.
-func whole(n int64) decimal.Decimal { return decimal.New(n*10_000, -scale) }
-
 // weigh adds up positions, open orders and what is reserved and no order yet.
 func (e *Engine) weigh() {
-	e.gross = whole(0)
+	e.gross = decimal.Zero
 	for _, p := range e.in.Snapshot.Positions {
 		s := e.stake(p.Symbol)
 		value, ok := worth(p, e.prices)
@@ -197,7 +180,7 @@ func (e *Engine) purse() {
 func (e *Engine) stake(symbol string) *stake {
 	s := e.stakes[symbol]
 	if s == nil {
-		s = &stake{held: whole(0)}
+		s = &stake{held: decimal.Zero}
 		e.stakes[symbol] = s
 	}
 	return s

@@ -3,8 +3,8 @@ package risk_test
 import (
 	"testing"
 
+	decimal "github.com/alpacahq/alpacadecimal"
 	"github.com/google/go-cmp/cmp"
-	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"

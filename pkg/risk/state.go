@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/signal"

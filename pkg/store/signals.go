@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
@@ -286,7 +286,7 @@ func signalFields(s signal.Signal) document.Fields {
 		"symbol":       s.Symbol,
 		"action":       string(s.Action),
 		"notional_usd": s.Notional.InexactFloat64(), // a number, as the predecessor's readers expect; cents fit exactly enough
-		"notional":     s.Notional.StringFixed(2),
+		"notional":     account.Cents(s.Notional),
 		"qty":          orNil(qty(s.Qty)),
 		"reason":       s.Reason,
 		"status":       string(s.Status),

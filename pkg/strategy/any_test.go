@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	decimal "github.com/alpacahq/alpacadecimal"
 	"github.com/google/go-cmp/cmp"
-	"github.com/shopspring/decimal"
 	"pgregory.net/rapid"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
@@ -38,7 +38,7 @@ func sane(t interface {
 	for _, i := range d.Intents {
 		e, err := strategy.Exposed(in, i.Symbol)
 		ok := err == nil && slices.Contains(s.Needs().Symbols, i.Symbol) && !slices.Contains(seen, i.Symbol) && i.Reason != "" &&
-			i.Notional.GreaterThanOrEqual(decimal.NewFromInt(strategy.MinNotional)) && i.Notional.Exponent() >= -2
+			i.Notional.GreaterThanOrEqual(decimal.NewFromInt(strategy.MinNotional)) && i.Notional.Equal(i.Notional.Truncate(2))
 		switch i.Action {
 		case signal.Buy:
 		case signal.Sell:

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/signal"
 )
 
@@ -73,10 +74,10 @@ func (s *dca) Decide(in Input) (Decision, error) {
 	case !known:
 		return Decision{}, &Denial{Code: "CASH_UNAVAILABLE", Reason: "there is an open order of which can't be told what it will take of the cash"}
 	case cash.Decimal.Sub(spoken).LessThan(s.notional):
-		return Decision{}, &Denial{Code: "CASH_INSUFFICIENT", Reason: fmt.Sprintf("a purchase of $%s needs cash; the account has $%s, and open purchases will take $%s", s.notional.StringFixed(2), cash.Decimal.StringFixed(2), spoken.StringFixed(2))}
+		return Decision{}, &Denial{Code: "CASH_INSUFFICIENT", Reason: fmt.Sprintf("a purchase of $%s needs cash; the account has $%s, and open purchases will take $%s", account.Cents(s.notional), account.Cents(cash.Decimal), account.Cents(spoken))}
 	}
 	if _, err := long(in, s.symbol); err != nil {
 		return Decision{}, err
 	}
-	return Decision{Intents: []Intent{{Symbol: s.symbol, Action: signal.Buy, Notional: s.notional, Reason: fmt.Sprintf("%s for $%s at %s", s.symbol, s.notional.StringFixed(2), slot.Format("Mon 15:04"))}}}, nil
+	return Decision{Intents: []Intent{{Symbol: s.symbol, Action: signal.Buy, Notional: s.notional, Reason: fmt.Sprintf("%s for $%s at %s", s.symbol, account.Cents(s.notional), slot.Format("Mon 15:04"))}}}, nil
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/market"
@@ -172,7 +172,7 @@ func decide(t *testing.T, s strategy.Strategy, weights map[string]*big.Rat, in s
 		if err != nil {
 			t.Fatal(err)
 		}
-		ok := weights[i.Symbol] != nil && !seen[i.Symbol] && i.Notional.GreaterThanOrEqual(decimal.NewFromInt(1)) && i.Notional.Exponent() >= -2 && i.Reason != ""
+		ok := weights[i.Symbol] != nil && !seen[i.Symbol] && i.Notional.GreaterThanOrEqual(decimal.NewFromInt(1)) && i.Notional.Equal(i.Notional.Truncate(2)) && i.Reason != ""
 		switch seen[i.Symbol] = true; i.Action {
 		case signal.Buy:
 			bought, buying = bought.Add(i.Notional), true

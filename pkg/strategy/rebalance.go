@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 )
@@ -83,5 +83,5 @@ func (r *rebalance) Decide(in Input) (Decision, error) {
 }
 
 func percent(share decimal.Decimal) string {
-	return share.Mul(decimal.NewFromInt(100)).StringFixed(2)
+	return account.Cents(share.Mul(decimal.NewFromInt(100)))
 }

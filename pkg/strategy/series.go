@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/market"
 )
@@ -83,11 +83,14 @@ func (n Needs) Series(in Input, symbol string) (s Series, ok bool, err error) {
 	return s, true, nil
 }
 
-// float is exact to the last bit for figures of up to 15 digits, and makes nothing for them, which InexactFloat64 does.
+// float is exact to the last bit, and makes nothing for figures that a float holds whole, which InexactFloat64 does.
 func float(d decimal.Decimal) float64 {
-	e := int(d.Exponent())
-	if e > 0 || e < -15 || d.NumDigits() > 15 {
+	n, e := d.CoefficientInt64(), d.Exponent()
+	for ; e < 0 && n%10 == 0; e++ {
+		n /= 10
+	}
+	if !d.IsOptimized() || n > 1<<53 || n < -1<<53 {
 		return d.InexactFloat64()
 	}
-	return float64(d.CoefficientInt64()) / math.Pow10(-e)
+	return float64(n) / math.Pow10(int(-e))
 }

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 	"pgregory.net/rapid"
 
 	"github.com/agenttrader/agenttrader/pkg/account"

@@ -3,7 +3,7 @@ package strategy
 import (
 	"fmt"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 )
 
 // Value is what is held of a symbol, in USD, negative if short, 0 if not held: at the latest quote if there is a

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/strategy/indicator"

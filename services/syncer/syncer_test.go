@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/broker"

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/decision"
 	"github.com/agenttrader/agenttrader/pkg/risk"

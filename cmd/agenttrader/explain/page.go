@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/decision"

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	decimal "github.com/alpacahq/alpacadecimal"
 	"github.com/google/go-cmp/cmp"
-	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/mem"

@@ -13,7 +13,7 @@ import (
 	"testing/iotest"
 	"unicode/utf8"
 
-	"github.com/shopspring/decimal"
+	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/broker"

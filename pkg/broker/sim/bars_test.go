@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	decimal "github.com/alpacahq/alpacadecimal"
 	"github.com/google/go-cmp/cmp"
-	"github.com/shopspring/decimal"
 
 	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/broker/sim"
