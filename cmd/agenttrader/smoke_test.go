@@ -77,7 +77,7 @@ func TestSmoke(t *testing.T) {
 
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), p.program, "smoke")
-	cmd.Env, cmd.Stdin, cmd.Stderr = append(p.env, "HOME="+t.TempDir()), strings.NewReader(keys), &errs
+	cmd.Env, cmd.Stdin, cmd.Stderr = slices.Concat(p.env, []string{"HOME=" + t.TempDir()}), strings.NewReader(keys), &errs
 	read, write := io.Pipe()
 	cmd.Stdout = write
 	go func() {
