@@ -114,16 +114,19 @@ func (m *Mover) Recorded(ctx context.Context, after string, limit int) (users []
 // owner is a user's document, nil if there is none, or the user is being removed: then nothing is written any more.
 func owner(ctx context.Context, r document.Reader, uid string) (*document.Document, error) {
 	d, err := document.Find(ctx, r, store.UserPath(uid))
-	if d != nil && d.Fields["removed_at"] != nil {
+	if leaves(d) {
 		d = nil
 	}
 	return d, err
 }
 
+func leaves(user *document.Document) bool { return user != nil && user.Fields["removed_at"] != nil }
+
 // view is all that there is of one user's migration, without the signals.
 type view struct {
 	record   record
-	user     *document.Document
+	user     *document.Document // nil: there is none, or the user is being removed
+	removing bool
 	snapshot *document.Document
 	sources  []document.Document // those that are there
 }
@@ -134,8 +137,11 @@ func read(ctx context.Context, db document.Reader, r Row) (v view, err error) {
 		return v, err
 	}
 	v.record = parseRecord(d)
-	if v.user, err = owner(ctx, db, r.UserID); err != nil {
+	if v.user, err = document.Find(ctx, db, store.UserPath(r.UserID)); err != nil {
 		return v, err
+	}
+	if v.removing = leaves(v.user); v.removing {
+		v.user = nil
 	}
 	if v.snapshot, err = document.Find(ctx, db, store.SnapshotPath(r.UserID)); err != nil {
 		return v, err

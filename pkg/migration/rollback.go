@@ -15,6 +15,10 @@ import (
 // ErrChanged says that something of a user's was changed since the migration, so that taking it back would lose that.
 var ErrChanged = errors.New("changed since")
 
+// ErrVanished says that a user's document is gone, and that no removal is noted: somebody has deleted it by hand, and nobody knows
+// what that was for.
+var ErrVanished = errors.New("is gone, and no removal is noted")
+
 // bookkeeping are the fields of a user's document that the platform sets by itself: they hold nobody back.
 var bookkeeping = []string{"created_at", "key_version", "broker_env", "last_active_at", "updated_at", migratedAt}
 
@@ -36,20 +40,29 @@ type Restored struct {
 // TakeBack puts a user's pruned documents back where they were, and removes what the migration has made: the copies of signals, then
 // the snapshot and the user's document, and the record. What was changed since stays, with all else of that user (ErrChanged), unless
 // force is set; the pruned documents are back all the same. A snapshot that the syncer has written since goes with its user, or
-// stays with a user who was there before, unless force is set. Of a user who was removed nothing comes back.
+// stays with a user who was there before, unless force is set. Of a user who was removed, or is being removed, nothing comes back, and
+// nothing is touched. One whose document is merely gone is left alone too (ErrVanished), unless force is set: what was pruned is in
+// the backups alone.
 func (m *Mover) TakeBack(ctx context.Context, uid string, force bool) (r Restored, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("user %s: %w", uid, err)
 		}
 	}()
-	v, err := read(ctx, m.DB, Row{UserID: uid})
+	v, err := m.made(ctx, uid)
 	if err != nil || v.record.doc == nil {
 		return r, err
 	}
-	if v.user == nil && v.record.user != leaving {
-		_, err = m.Forget(ctx, uid)
-		return Restored{Removed: true}, err
+	switch {
+	case v.removing || v.record.user == removed:
+		return Restored{Removed: true}, nil
+	case v.user == nil && v.record.user != leaving && !force:
+		kept, err := m.backups(ctx, uid)
+		if err != nil {
+			return r, err
+		}
+		return r, fmt.Errorf("%s %w: all stays as it is, with %d backups in %s/%s; 'agenttrader users remove %s' deletes them too, if the user was to go, and --force takes the user back: what was pruned returns to where it was",
+			store.UserPath(uid), ErrVanished, kept, recordPath(uid), Backups, uid)
 	}
 	if r.Documents, err = m.restoreAll(ctx, uid); err != nil {
 		return r, err
@@ -62,6 +75,16 @@ func (m *Mover) TakeBack(ctx context.Context, uid string, force bool) (r Restore
 	}
 	r.Gone, err = m.userBack(ctx, uid, force)
 	return r, err
+}
+
+// made is what there is of a migrated user. Where the user's document is missing it looks twice: another rollback may have deleted it,
+// and marked the record, after the record was read.
+func (m *Mover) made(ctx context.Context, uid string) (view, error) {
+	v, err := read(ctx, m.DB, Row{UserID: uid})
+	if err != nil || v.record.doc == nil || v.user != nil {
+		return v, err
+	}
+	return read(ctx, m.DB, Row{UserID: uid})
 }
 
 // Forget is for a user who was removed: what is kept of them is deleted, but for the fact that they must not come back. Of a user who
@@ -84,26 +107,37 @@ func (m *Mover) Forget(ctx context.Context, uid string) (copies int, err error) 
 	return copies, m.DB.Set(ctx, recordPath(uid), record{user: removed, fields: document.Fields{}}.document())
 }
 
-// Kept calls fn with each document that is kept of a user, as it was, and with the path of its copy.
-func (m *Mover) Kept(ctx context.Context, uid string, fn func(path string, of document.Document) error) error {
+// Kept calls fn with each backup of a user, and the document that it keeps, as it was. damaged says why that can't be read.
+func (m *Mover) Kept(ctx context.Context, uid string, fn func(backup, of document.Document, damaged error) error) error {
 	return m.eachBackup(ctx, document.Query{Collection: recordPath(uid) + "/" + Backups}, func(d document.Document) error {
 		b, err := parseBackup(d)
-		if err != nil {
-			return err
-		}
-		return fn(b.path, b.of)
+		return fn(d, b.of, err)
 	})
 }
 
-// restoreAll puts the pruned documents back. One that has been written since is newer, and stays.
+// backups is how many there are of a user.
+func (m *Mover) backups(ctx context.Context, uid string) (n int, err error) {
+	q := document.Query{Collection: recordPath(uid) + "/" + Backups, Select: []string{"path"}}
+	err = m.eachBackup(ctx, q, func(document.Document) error { n++; return nil })
+	return n, err
+}
+
+// restoreAll puts the pruned documents back. One that has been written since is newer, and stays. A backup that can't be read holds up
+// the user, whose copies are then all there is, and not the other backups.
 func (m *Mover) restoreAll(ctx context.Context, uid string) (restored int, err error) {
 	q := document.Query{Collection: recordPath(uid) + "/" + Backups, Where: map[string]any{"pruned": true}}
+	var damaged error
 	err = m.eachBackup(ctx, q, func(d document.Document) error {
-		n, err := m.restore(ctx, d)
+		b, err := parseBackup(d)
+		if err != nil {
+			damaged = errors.Join(damaged, fmt.Errorf("%w: the other backups are back, and the user's copies stay", err))
+			return nil
+		}
+		n, err := m.restore(ctx, b)
 		restored += n
 		return err
 	})
-	return restored, err
+	return restored, errors.Join(err, damaged)
 }
 
 func (m *Mover) eachBackup(ctx context.Context, q document.Query, fn func(document.Document) error) error {
@@ -124,11 +158,7 @@ func (m *Mover) eachBackup(ctx context.Context, q document.Query, fn func(docume
 	}
 }
 
-func (m *Mover) restore(ctx context.Context, kept document.Document) (restored int, err error) {
-	b, err := parseBackup(kept)
-	if err != nil {
-		return 0, err
-	}
+func (m *Mover) restore(ctx context.Context, b backup) (restored int, err error) {
 	err = m.commit(ctx, func(ctx context.Context) (ws []document.Write, err error) {
 		restored = 0
 		again, err := document.Find(ctx, m.DB, b.path)
@@ -209,9 +239,12 @@ func (m *Mover) userBack(ctx context.Context, uid string, force bool) (gone bool
 	for left := true; left && err == nil; {
 		err = m.commit(ctx, func(ctx context.Context) ([]document.Write, error) {
 			left = false
-			v, err := read(ctx, m.DB, Row{UserID: uid})
-			if err != nil || v.record.doc == nil || (v.user == nil && v.record.user != leaving) {
+			v, err := m.made(ctx, uid)
+			if err != nil || v.record.doc == nil || v.removing || v.record.user == removed {
 				return nil, err // taken back by another run, or removed a moment ago
+			}
+			if v.user == nil && v.record.user != leaving && !force {
+				return nil, fmt.Errorf("%s %w", store.UserPath(uid), ErrVanished)
 			}
 			b, err := takeBack(v, force)
 			if err != nil {
