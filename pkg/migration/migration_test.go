@@ -227,15 +227,32 @@ func (w *world) back(ctx context.Context, force bool) error {
 	if err != nil {
 		return err
 	}
+	find := w.m.Finder()
 	for _, r := range list {
-		if r.Removed {
-			continue
+		made, err := find.Find(ctx, r)
+		if err == nil && !r.Removed {
+			_, err = w.m.TakeBack(ctx, made, force)
 		}
-		if _, err := w.m.TakeBack(ctx, r.UserID, force); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// takeBack is a rollback of one user alone.
+func (w *world) takeBack(uid string, force bool) (migration.Restored, error) {
+	list, _, err := w.m.Recorded(w.t.Context(), "", 0)
+	w.must(err)
+	for _, r := range list {
+		if r.UserID == uid {
+			made, err := w.m.Finder().Find(w.t.Context(), r)
+			w.must(err)
+			return w.m.TakeBack(w.t.Context(), made, force)
+		}
+	}
+	w.t.Fatalf("%s has no record", uid)
+	return migration.Restored{}, nil
 }
 
 func (w *world) must(err error) {
@@ -588,7 +605,7 @@ func TestRollbackKeepsWhatChanged(t *testing.T) {
 			w.must(w.run(t.Context(), rows, false))
 			c.change(w)
 			changed := w.dump()
-			_, err := w.m.TakeBack(t.Context(), c.uid, false)
+			_, err := w.takeBack(c.uid, false)
 			if errors.Is(err, migration.ErrChanged) != c.kept || (!c.kept && err != nil) {
 				t.Fatalf("%v, want kept %t", err, c.kept)
 			}
@@ -690,7 +707,7 @@ func TestDeletedByHand(t *testing.T) {
 			then, kept := w.dump(), w.count("backups")
 			for _, dry := range []bool{true, false} {
 				w.m.DryRun = dry
-				r, err := w.m.TakeBack(t.Context(), "alice", false)
+				r, err := w.takeBack("alice", false)
 				if !errors.Is(err, c.err) || r.Documents != 0 || r.Removed != (c.err == nil) {
 					t.Errorf("taken back (dry run %t): %+v, %v", dry, r, err)
 				}
@@ -727,7 +744,7 @@ func TestDamagedBackup(t *testing.T) {
 	if list := w.verify(rows); len(list) != 1 || !strings.HasPrefix(list[0], path+" ") || !strings.Contains(list[0], "is damaged") {
 		t.Errorf("verify: %v, want the one", list)
 	}
-	r, err := w.m.TakeBack(t.Context(), "alice", true)
+	r, err := w.takeBack("alice", true)
 	if err == nil || !strings.Contains(err.Error(), path) || r.Documents != 4 {
 		t.Errorf("taken back: %+v, %v", r, err)
 	}

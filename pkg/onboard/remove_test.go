@@ -349,7 +349,7 @@ func TestRemovedStaysSo(t *testing.T) {
 	if d := cmp.Diff(after, w.dump()); d != "" {
 		t.Errorf("migrated again (-before +after):\n%s", d)
 	}
-	if r, err := m.TakeBack(ctx, "alice", true); err != nil || !r.Removed || r.Documents != 0 {
+	if r, err := m.TakeBack(ctx, migration.Made{UserID: "alice"}, true); err != nil || !r.Removed || r.Documents != 0 {
 		t.Errorf("taken back: %+v, %v", r, err)
 	}
 	for _, path := range []string{store.UserPath("alice"), "tradingSignals/of-alice"} {
