@@ -29,6 +29,12 @@ func newStage(t *testing.T, p *page) *stage {
 
 // red is what is wrong with how an attempt came out, "": nothing.
 func (s *stage) red(ctx context.Context, a try) (string, error) {
+	if above := strings.SplitN(a.path, "/", 3); above[0] == "users" && len(above) == 3 {
+		user := above[0] + "/" + above[1]
+		if err := s.prepare(ctx, user, s.page.docs[user] != nil); err != nil {
+			return "", err
+		}
+	}
 	if err := s.prepare(ctx, a.path, a.op != "create"); err != nil {
 		return "", err
 	}

@@ -1,11 +1,16 @@
 package firestore_test
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/agenttrader/agenttrader/firestore"
+	"github.com/agenttrader/agenttrader/pkg/migration"
+	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
 // model is docs/data-model.md.
@@ -154,6 +159,18 @@ func TestRulesKnowTheModel(t *testing.T) {
 	}
 	sameNames(t, "platform() and docs/data-model.md below users/{uid}", listOf(t, "platform"), below)
 	sameNames(t, "keyMaterial() and docs/data-model.md", listOf(t, "keyMaterial"), keys)
+}
+
+// The rules and the command line take the same e-mail addresses and names, by length, and know the same tenant for none.
+func TestRulesKnowTheBounds(t *testing.T) {
+	for _, want := range []string{
+		fmt.Sprintf("d.get('email', '').toUtf8().size() <= %d\n", user.MaxEmail), fmt.Sprintf("d.get('displayName', '').size() <= %d;", user.MaxName),
+		fmt.Sprintf("id != '%s' ", migration.LocalTenant),
+	} {
+		if !strings.Contains(firestore.Rules, want) {
+			t.Errorf("firestore.rules has no %s", want)
+		}
+	}
 }
 
 func sameNames(t *testing.T, what string, a, b []string) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -250,10 +251,10 @@ func (p *page) text(s string) (map[string]any, error) {
 	case strings.HasPrefix(s, "@"):
 		d, err := time.ParseDuration(s[1:])
 		return map[string]any{"timestampValue": p.at.Add(d).UTC().Format(time.RFC3339Nano)}, err
-	case strings.HasPrefix(s, "~"):
-		var n int
-		_, err := fmt.Sscanf(s, "~%d", &n)
-		return map[string]any{"stringValue": strings.Repeat("x", n)}, err
+	}
+	if before, count, ok := strings.Cut(s, "~"); ok {
+		n, err := strconv.Atoi(count)
+		return map[string]any{"stringValue": before + strings.Repeat("x", n)}, err
 	}
 	return map[string]any{"stringValue": s}, nil
 }

@@ -227,15 +227,32 @@ func (w *world) back(ctx context.Context, force bool) error {
 	if err != nil {
 		return err
 	}
+	find := w.m.Finder()
 	for _, r := range list {
-		if r.Removed {
-			continue
+		made, err := find.Find(ctx, r)
+		if err == nil && !r.Removed {
+			_, err = w.m.TakeBack(ctx, made, force)
 		}
-		if _, err := w.m.TakeBack(ctx, r.UserID, force); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// takeBack is a rollback of one user alone.
+func (w *world) takeBack(uid string, force bool) (migration.Restored, error) {
+	list, _, err := w.m.Recorded(w.t.Context(), "", 0)
+	w.must(err)
+	for _, r := range list {
+		if r.UserID == uid {
+			made, err := w.m.Finder().Find(w.t.Context(), r)
+			w.must(err)
+			return w.m.TakeBack(w.t.Context(), made, force)
+		}
+	}
+	w.t.Fatalf("%s has no record", uid)
+	return migration.Restored{}, nil
 }
 
 func (w *world) must(err error) {
@@ -588,7 +605,7 @@ func TestRollbackKeepsWhatChanged(t *testing.T) {
 			w.must(w.run(t.Context(), rows, false))
 			c.change(w)
 			changed := w.dump()
-			_, err := w.m.TakeBack(t.Context(), c.uid, false)
+			_, err := w.takeBack(c.uid, false)
 			if errors.Is(err, migration.ErrChanged) != c.kept || (!c.kept && err != nil) {
 				t.Fatalf("%v, want kept %t", err, c.kept)
 			}
@@ -631,11 +648,10 @@ func TestRemovedStaysRemoved(t *testing.T) {
 	w := newWorld(t)
 	rows := w.seed()
 	w.must(w.run(t.Context(), rows, true))
-	for path := range w.dump() {
-		if strings.HasPrefix(path, "users/alice") {
-			w.must(w.db.Delete(t.Context(), path, time.Time{}))
-		}
+	if n, err := w.m.Forget(t.Context(), "alice"); err != nil || n == 0 {
+		t.Errorf("%d backups were deleted: %v", n, err)
 	}
+	w.deleteUser("alice")
 	gone := func(when string) {
 		t.Helper()
 		for path := range w.dump() {
@@ -659,6 +675,152 @@ func TestRemovedStaysRemoved(t *testing.T) {
 	w.must(w.back(t.Context(), false))
 	if f := w.get("users/alice"); f["status"] != "active" {
 		t.Errorf("a rollback took away who was onboarded anew: %v", f)
+	}
+}
+
+func (w *world) deleteUser(uid string) {
+	w.t.Helper()
+	for path := range w.dump() {
+		if path == "users/"+uid || strings.HasPrefix(path, "users/"+uid+"/") {
+			w.must(w.db.Delete(w.t.Context(), path, time.Time{}))
+		}
+	}
+}
+
+// A user's document that is merely gone is no removal: what was pruned is in the backups alone, and a rollback leaves them there, says so,
+// and puts all back if it is told to. Of one who is being removed it touches nothing either: the removal may want to export it.
+func TestDeletedByHand(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(w *world)
+		err    error
+	}{
+		"the user's document": {func(w *world) { w.must(w.db.Delete(w.t.Context(), "users/alice", time.Time{})) }, migration.ErrVanished},
+		"all of the user's":   {func(w *world) { w.deleteUser("alice") }, migration.ErrVanished},
+		"being removed":       {func(w *world) { w.update("users/alice", document.Fields{"removed_at": noon}) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			rows := w.seed()
+			before := w.dump()
+			w.must(w.run(t.Context(), rows, true))
+			c.change(w)
+			then, kept := w.dump(), w.count("backups")
+			for _, dry := range []bool{true, false} {
+				w.m.DryRun = dry
+				r, err := w.takeBack("alice", false)
+				if !errors.Is(err, c.err) || r.Documents != 0 || r.Removed != (c.err == nil) {
+					t.Errorf("taken back (dry run %t): %+v, %v", dry, r, err)
+				}
+				if err != nil && (!strings.Contains(err.Error(), "users/alice is gone") || !strings.Contains(err.Error(), "with 5 backups") || !strings.Contains(err.Error(), "users remove alice")) {
+					t.Errorf("what was found, and what to do: %v", err)
+				}
+			}
+			if w.same("left alone", then); w.count("backups") != kept {
+				t.Errorf("%d backups, there were %d", w.count("backups"), kept)
+			}
+			w.must(w.run(t.Context(), rows, true))
+			if w.same("a run leaves them alone too", then); c.err == nil {
+				return
+			}
+			w.must(w.back(t.Context(), true))
+			w.same("with force", before)
+		})
+	}
+}
+
+// A backup that can't be read stops neither the others nor a comparison, and leaves the copies.
+func TestDamagedBackup(t *testing.T) {
+	w := newWorld(t)
+	rows := w.seed()
+	w.must(w.run(t.Context(), rows, true))
+	var path string
+	w.must(w.m.Kept(t.Context(), "alice", func(kept, of document.Document, damaged error) error {
+		if of.Path == "tradingSignals/a0" {
+			path = kept.Path
+		}
+		return damaged
+	}))
+	w.update(path, document.Fields{"body": []byte("x")})
+	if list := w.verify(rows); len(list) != 1 || !strings.HasPrefix(list[0], path+" ") || !strings.Contains(list[0], "is damaged") {
+		t.Errorf("verify: %v, want the one", list)
+	}
+	r, err := w.takeBack("alice", true)
+	if err == nil || !strings.Contains(err.Error(), path) || r.Documents != 4 {
+		t.Errorf("taken back: %+v, %v", r, err)
+	}
+	for _, p := range []string{"users/alice", store.SignalPath("alice", "a0"), "tenants/acme/accounts/primary", "tradingSignals/a1"} {
+		if w.get(p) == nil {
+			t.Errorf("%s is gone", p)
+		}
+	}
+}
+
+// Whatever somebody does between what a prune has read and what it commits, nothing is lost: an old document stays, or is in a backup.
+// What was written in that moment is never pruned, and of who is being removed nothing more is kept.
+func TestPruneRace(t *testing.T) {
+	const snapshot, signal = "tenants/acme/accounts/primary", "tradingSignals/a0"
+	anew := first("acme", noon.Add(time.Hour), 12)
+	for name, c := range map[string]struct {
+		act  func(w *world) error
+		path string
+		want document.Fields // at the old path; nil: it is pruned
+	}{
+		"the old snapshot is written": {func(w *world) error { return w.db.Set(w.t.Context(), snapshot, anew) }, snapshot, anew},
+		"the old signal is executed": {func(w *world) error {
+			_, err := w.db.Update(w.t.Context(), signal, document.Fields{"status": "executed"}, time.Time{})
+			return err
+		}, signal, sig("executed", document.Fields{"user_id": "alice"})},
+		"the user's document goes": {func(w *world) error { return w.db.Delete(w.t.Context(), "users/alice", time.Time{}) }, snapshot, first("acme", noon, 10)},
+		"the user is being removed": {func(w *world) error {
+			_, err := w.db.Update(w.t.Context(), "users/alice", document.Fields{"removed_at": noon}, time.Time{})
+			return err
+		}, snapshot, first("acme", noon, 10)},
+		"the copy goes": {func(w *world) error { return w.db.Delete(w.t.Context(), store.SnapshotPath("alice"), time.Time{}) }, snapshot, nil},
+		"the user is paused": {func(w *world) error {
+			_, err := w.db.Update(w.t.Context(), "users/alice", document.Fields{"status": "paused"}, time.Time{})
+			return err
+		}, snapshot, nil},
+		"another run is faster": {func(w *world) error {
+			_, err := w.m.PruneUser(w.t.Context(), migration.Row{UserID: "alice", TenantID: "acme"})
+			return err
+		}, snapshot, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			rows := w.seed()
+			w.must(w.run(t.Context(), rows, false))
+			source, err := w.db.Get(t.Context(), signal)
+			w.must(err)
+			acted := false
+			w.db.SetHook(func(_ context.Context, op mem.Op) error {
+				if acted || op.Done || op.Kind != "commit" {
+					return nil
+				}
+				acted = true
+				return c.act(w)
+			})
+			if c.path == snapshot { // either may leave it to the next run
+				_, _ = w.m.PruneUser(t.Context(), migration.Row{UserID: "alice", TenantID: "acme"})
+			} else {
+				_, _ = w.m.PruneSignals(t.Context(), "alice", []document.Document{source})
+			}
+			if w.db.SetHook(nil); !acted {
+				t.Fatal("nothing was committed")
+			}
+			if d := cmp.Diff(c.want, w.get(c.path), cmpopts.EquateNaNs()); d != "" {
+				t.Errorf("%s (-want +got):\n%s", c.path, d)
+			}
+			kept := 0
+			w.must(w.m.Kept(t.Context(), "alice", func(_, of document.Document, damaged error) error {
+				if of.Path == c.path {
+					kept++
+				}
+				return damaged
+			}))
+			if (c.want == nil) != (kept == 1) {
+				t.Errorf("%d backups of %s", kept, c.path)
+			}
+		})
 	}
 }
 

@@ -209,7 +209,11 @@ func (p plan) writes(uid string, v view) (ws []document.Write, err error) {
 		user.Fields = document.Fields{}
 	}
 	user.Fields[migratedAt] = document.ServerTime
-	ws = append(ws, user, document.Write{Op: document.ToSet, Path: recordPath(uid), Fields: p.record.document()})
+	record := document.Write{Op: document.ToCreate, Path: recordPath(uid), Fields: p.record.document()}
+	if d := v.record.doc; d != nil { // as it was: another run may have made the user since, and that must not be forgotten
+		record.Op, record.At = document.ToUpdate, d.UpdateTime
+	}
+	ws = append(ws, user, record)
 	if p.replaces != nil {
 		path, f, err := newBackup(uid, *p.replaces, false)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/store"
@@ -76,6 +77,8 @@ func backupPath(uid, path string) string {
 	return recordPath(uid) + "/" + Backups + "/" + hex.EncodeToString(sum[:])
 }
 
+var errDamaged = errors.New("is damaged")
+
 func parseBackup(d document.Document) (backup, error) {
 	body, _ := d.Fields["body"].([]byte)
 	of, err := document.Decode(body)
@@ -83,7 +86,7 @@ func parseBackup(d document.Document) (backup, error) {
 		err = errors.New("its path and its body don't agree")
 	}
 	if err != nil {
-		return backup{}, fmt.Errorf("%s is damaged: %w", d.Path, err)
+		return backup{}, fmt.Errorf("%s %w: %w", d.Path, errDamaged, err)
 	}
 	pruned, _ := d.Fields["pruned"].(bool)
 	return backup{path: d.Path, of: of, pruned: pruned}, nil
@@ -93,6 +96,7 @@ func parseBackup(d document.Document) (backup, error) {
 type Recorded struct {
 	Row
 	Removed bool // and gone since
+	at      time.Time
 }
 
 // Recorded lists at most limit users who have a record, in the order of their ids; next is where to go on, "" after the last.
@@ -103,7 +107,7 @@ func (m *Mover) Recorded(ctx context.Context, after string, limit int) (users []
 	}
 	for _, d := range docs {
 		r := parseRecord(&d)
-		users = append(users, Recorded{Row{UserID: d.ID(), TenantID: r.tenant, Legacy: r.legacy, Known: true}, r.user == removed})
+		users = append(users, Recorded{Row{UserID: d.ID(), TenantID: r.tenant, Legacy: r.legacy, Known: true}, r.user == removed, d.UpdateTime})
 	}
 	if len(docs) == limit && limit > 0 {
 		next = docs[limit-1].ID()
@@ -114,16 +118,19 @@ func (m *Mover) Recorded(ctx context.Context, after string, limit int) (users []
 // owner is a user's document, nil if there is none, or the user is being removed: then nothing is written any more.
 func owner(ctx context.Context, r document.Reader, uid string) (*document.Document, error) {
 	d, err := document.Find(ctx, r, store.UserPath(uid))
-	if d != nil && d.Fields["removed_at"] != nil {
+	if leaves(d) {
 		d = nil
 	}
 	return d, err
 }
 
+func leaves(user *document.Document) bool { return user != nil && user.Fields["removed_at"] != nil }
+
 // view is all that there is of one user's migration, without the signals.
 type view struct {
 	record   record
-	user     *document.Document
+	user     *document.Document // nil: there is none, or the user is being removed
+	removing bool
 	snapshot *document.Document
 	sources  []document.Document // those that are there
 }
@@ -134,8 +141,11 @@ func read(ctx context.Context, db document.Reader, r Row) (v view, err error) {
 		return v, err
 	}
 	v.record = parseRecord(d)
-	if v.user, err = owner(ctx, db, r.UserID); err != nil {
+	if v.user, err = document.Find(ctx, db, store.UserPath(r.UserID)); err != nil {
 		return v, err
+	}
+	if v.removing = leaves(v.user); v.removing {
+		v.user = nil
 	}
 	if v.snapshot, err = document.Find(ctx, db, store.SnapshotPath(r.UserID)); err != nil {
 		return v, err

@@ -15,6 +15,10 @@ import (
 // ErrChanged says that something of a user's was changed since the migration, so that taking it back would lose that.
 var ErrChanged = errors.New("changed since")
 
+// ErrVanished says that a user's document is gone, and that no removal is noted: somebody has deleted it by hand, and nobody knows
+// what that was for.
+var ErrVanished = errors.New("is gone, and no removal is noted")
+
 // bookkeeping are the fields of a user's document that the platform sets by itself: they hold nobody back.
 var bookkeeping = []string{"created_at", "key_version", "broker_env", "last_active_at", "updated_at", migratedAt}
 
@@ -36,32 +40,48 @@ type Restored struct {
 // TakeBack puts a user's pruned documents back where they were, and removes what the migration has made: the copies of signals, then
 // the snapshot and the user's document, and the record. What was changed since stays, with all else of that user (ErrChanged), unless
 // force is set; the pruned documents are back all the same. A snapshot that the syncer has written since goes with its user, or
-// stays with a user who was there before, unless force is set. Of a user who was removed nothing comes back.
-func (m *Mover) TakeBack(ctx context.Context, uid string, force bool) (r Restored, err error) {
+// stays with a user who was there before, unless force is set. Of a user who was removed, or is being removed, nothing comes back, and
+// nothing is touched. One whose document is merely gone is left alone too (ErrVanished), unless force is set: what was pruned is in
+// the backups alone. Where a run has written since they were found, nothing of the user's is removed.
+func (m *Mover) TakeBack(ctx context.Context, made Made, force bool) (r Restored, err error) {
+	uid := made.UserID
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("user %s: %w", uid, err)
 		}
 	}()
-	v, err := read(ctx, m.DB, Row{UserID: uid})
+	v, err := m.made(ctx, uid)
 	if err != nil || v.record.doc == nil {
 		return r, err
 	}
-	if v.user == nil && v.record.user != leaving {
-		_, err = m.Forget(ctx, uid)
-		return Restored{Removed: true}, err
+	switch {
+	case v.removing || v.record.user == removed:
+		return Restored{Removed: true}, nil
+	case v.user == nil && v.record.user != leaving && !force:
+		return r, fmt.Errorf("%s %w: all stays as it is, with %d backups in %s; 'agenttrader users remove %s' deletes them too, if the user was to go, and --force takes the user back: what was pruned returns to where it was",
+			store.UserPath(uid), ErrVanished, len(made.backups), recordPath(uid)+"/"+Backups, uid)
 	}
-	if r.Documents, err = m.restoreAll(ctx, uid); err != nil {
+	if r.Documents, err = m.restoreAll(ctx, made.backups); err != nil {
 		return r, err
 	}
 	if _, err = takeBack(v, force); err != nil {
 		return r, err
 	}
-	if err = m.signalsBack(ctx, uid, *v.record.doc, force); err != nil {
+	if err = m.signalsBack(ctx, made, *v.record.doc, force); err != nil {
 		return r, err
 	}
-	r.Gone, err = m.userBack(ctx, uid, force)
+	r.Gone, err = m.userBack(ctx, made, force)
 	return r, err
+}
+
+// made is what there is of a migrated user. Where the user's document is missing it looks twice: another rollback may have deleted it,
+// and marked the record, after the record was read.
+func (m *Mover) made(ctx context.Context, uid string) (view, error) {
+	v, err := read(ctx, m.DB, Row{UserID: uid})
+	if err != nil || v.record.doc == nil || v.user != nil {
+		return v, err
+	}
+	return read(ctx, m.DB, Row{UserID: uid})
 }
 
 // Forget is for a user who was removed: what is kept of them is deleted, but for the fact that they must not come back. Of a user who
@@ -84,26 +104,31 @@ func (m *Mover) Forget(ctx context.Context, uid string) (copies int, err error) 
 	return copies, m.DB.Set(ctx, recordPath(uid), record{user: removed, fields: document.Fields{}}.document())
 }
 
-// Kept calls fn with each document that is kept of a user, as it was, and with the path of its copy.
-func (m *Mover) Kept(ctx context.Context, uid string, fn func(path string, of document.Document) error) error {
+// Kept calls fn with each backup of a user, and the document that it keeps, as it was. damaged says why that can't be read.
+func (m *Mover) Kept(ctx context.Context, uid string, fn func(backup, of document.Document, damaged error) error) error {
 	return m.eachBackup(ctx, document.Query{Collection: recordPath(uid) + "/" + Backups}, func(d document.Document) error {
 		b, err := parseBackup(d)
-		if err != nil {
-			return err
-		}
-		return fn(b.path, b.of)
+		return fn(d, b.of, err)
 	})
 }
 
-// restoreAll puts the pruned documents back. One that has been written since is newer, and stays.
-func (m *Mover) restoreAll(ctx context.Context, uid string) (restored int, err error) {
-	q := document.Query{Collection: recordPath(uid) + "/" + Backups, Where: map[string]any{"pruned": true}}
-	err = m.eachBackup(ctx, q, func(d document.Document) error {
-		n, err := m.restore(ctx, d)
-		restored += n
-		return err
-	})
-	return restored, err
+// restoreAll puts the pruned documents back. One that has been written since is newer, and stays. A backup that can't be read holds up
+// the user, whose copies are then all there is, and not the other backups.
+func (m *Mover) restoreAll(ctx context.Context, backups []document.Document) (restored int, err error) {
+	var damaged error
+	for _, d := range backups {
+		if d.Fields["pruned"] != true {
+			continue
+		}
+		n, err := m.restore(ctx, d.Path)
+		switch restored += n; {
+		case errors.Is(err, errDamaged):
+			damaged = errors.Join(damaged, fmt.Errorf("%w: the other backups are back, and the user's copies stay", err))
+		case err != nil:
+			return restored, err
+		}
+	}
+	return restored, damaged
 }
 
 func (m *Mover) eachBackup(ctx context.Context, q document.Query, fn func(document.Document) error) error {
@@ -124,15 +149,15 @@ func (m *Mover) eachBackup(ctx context.Context, q document.Query, fn func(docume
 	}
 }
 
-func (m *Mover) restore(ctx context.Context, kept document.Document) (restored int, err error) {
-	b, err := parseBackup(kept)
-	if err != nil {
-		return 0, err
-	}
+func (m *Mover) restore(ctx context.Context, path string) (restored int, err error) {
 	err = m.commit(ctx, func(ctx context.Context) (ws []document.Write, err error) {
 		restored = 0
-		again, err := document.Find(ctx, m.DB, b.path)
-		if err != nil || again == nil {
+		kept, err := document.Find(ctx, m.DB, path)
+		if err != nil || kept == nil {
+			return nil, err
+		}
+		b, err := parseBackup(*kept)
+		if err != nil {
 			return nil, err
 		}
 		now, err := document.Find(ctx, m.DB, b.of.Path)
@@ -143,17 +168,17 @@ func (m *Mover) restore(ctx context.Context, kept document.Document) (restored i
 			restored++
 			ws = append(ws, document.Write{Op: document.ToCreate, Path: b.of.Path, Fields: b.of.Fields})
 		}
-		return append(ws, document.Write{Op: document.ToDelete, Path: b.path, At: again.UpdateTime}), nil
+		return append(ws, document.Write{Op: document.ToDelete, Path: path, At: kept.UpdateTime}), nil
 	})
 	return restored, err
 }
 
 // signalsBack removes the copies: what is no older than the record, and is at the predecessor's path too. First it looks for one
 // that was changed since.
-func (m *Mover) signalsBack(ctx context.Context, uid string, record document.Document, force bool) error {
+func (m *Mover) signalsBack(ctx context.Context, made Made, record document.Document, force bool) error {
 	if !force {
-		if err := m.eachCopy(ctx, uid, record, func(target, source document.Document) error {
-			if match, _ := compareSignals(uid, source, &target); match != Same && !target.UpdateTime.Equal(target.CreateTime) {
+		if err := m.eachCopy(ctx, made, record, func(target, source document.Document) error {
+			if match, _ := compareSignals(made.UserID, source, &target); match != Same && !target.UpdateTime.Equal(target.CreateTime) {
 				return fmt.Errorf("%s: %w", target.Path, ErrChanged)
 			}
 			return nil
@@ -164,7 +189,7 @@ func (m *Mover) signalsBack(ctx context.Context, uid string, record document.Doc
 	if m.DryRun {
 		return nil
 	}
-	return m.eachCopy(ctx, uid, record, func(target, _ document.Document) error {
+	return m.eachCopy(ctx, made, record, func(target, _ document.Document) error {
 		switch err := m.DB.Delete(ctx, target.Path, target.UpdateTime); {
 		case errors.Is(err, document.ErrConflict):
 			return fmt.Errorf("%s: %w", target.Path, ErrChanged)
@@ -175,43 +200,48 @@ func (m *Mover) signalsBack(ctx context.Context, uid string, record document.Doc
 	})
 }
 
-func (m *Mover) eachCopy(ctx context.Context, uid string, record document.Document, fn func(target, source document.Document) error) error {
-	for after := ""; ; {
-		docs, err := m.DB.Query(ctx, document.Query{Collection: store.UserPath(uid) + "/" + store.Signals, After: after, Limit: page})
+func (m *Mover) eachCopy(ctx context.Context, made Made, record document.Document, fn func(target, source document.Document) error) error {
+	for _, d := range made.signals {
+		if d.CreateTime.Before(record.CreateTime) {
+			continue
+		}
+		source, err := document.Find(ctx, m.DB, GlobalSignals+"/"+d.ID())
 		if err != nil {
 			return err
 		}
-		for _, d := range docs {
-			if d.CreateTime.Before(record.CreateTime) {
-				continue
-			}
-			source, err := document.Find(ctx, m.DB, GlobalSignals+"/"+d.ID())
-			if err != nil {
-				return err
-			}
-			if source == nil {
-				continue // the platform's own
-			}
-			if err := fn(d, *source); err != nil {
-				return err
-			}
+		if source == nil {
+			continue // the platform's own
 		}
-		if len(docs) < page {
-			return nil
+		target, err := document.Find(ctx, m.DB, d.Path)
+		if err != nil {
+			return err
 		}
-		after = docs[page-1].ID()
+		if target == nil {
+			continue // another rollback was faster
+		}
+		if err := fn(*target, *source); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // userBack is one commit for a user who was there before. One whom the migration has made goes first, so that no syncer begins a snapshot
 // any more, and what is left of them after that.
-func (m *Mover) userBack(ctx context.Context, uid string, force bool) (gone bool, err error) {
+func (m *Mover) userBack(ctx context.Context, made Made, force bool) (gone bool, err error) {
+	uid := made.UserID
 	for left := true; left && err == nil; {
 		err = m.commit(ctx, func(ctx context.Context) ([]document.Write, error) {
 			left = false
-			v, err := read(ctx, m.DB, Row{UserID: uid})
-			if err != nil || v.record.doc == nil || (v.user == nil && v.record.user != leaving) {
+			v, err := m.made(ctx, uid)
+			if err != nil || v.record.doc == nil || v.removing || v.record.user == removed {
 				return nil, err // taken back by another run, or removed a moment ago
+			}
+			if v.record.user != leaving && !v.record.doc.UpdateTime.Equal(made.at) {
+				return nil, fmt.Errorf("a run has written %s meanwhile: what was pruned before is back, and the rest stays; end the run, and try again", recordPath(uid))
+			}
+			if v.user == nil && v.record.user != leaving && !force {
+				return nil, fmt.Errorf("%s %w", store.UserPath(uid), ErrVanished)
 			}
 			b, err := takeBack(v, force)
 			if err != nil {

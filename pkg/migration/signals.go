@@ -130,7 +130,7 @@ func (m *Mover) PruneUser(ctx context.Context, r Row) (pruned int, err error) {
 			}
 			pruned++
 		}
-		return prune(r.UserID, v.sources)
+		return prune(v.user, r.UserID, v.sources)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("prune user %s: %w", r.UserID, err)
@@ -146,7 +146,8 @@ func (m *Mover) PruneSignals(ctx context.Context, uid string, sources []document
 		if err != nil || record == nil {
 			return nil, err
 		}
-		if u, err := owner(ctx, m.DB, uid); err != nil || u == nil {
+		of, err := owner(ctx, m.DB, uid)
+		if err != nil || of == nil {
 			return nil, err
 		}
 		var ready []document.Document
@@ -167,7 +168,7 @@ func (m *Mover) PruneSignals(ctx context.Context, uid string, sources []document
 			}
 		}
 		pruned = len(ready)
-		return prune(uid, ready)
+		return prune(of, uid, ready)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("prune the signals of user %s: %w", uid, err)
@@ -185,13 +186,14 @@ func covered(source document.Document, match Match, field string) error {
 	return fmt.Errorf("%s is not copied (%s): it stays: run it again", source.Path, match)
 }
 
-// prune keeps and deletes the sources as they were read, while there is the user, and has a record.
-func prune(uid string, sources []document.Document) (ws []document.Write, err error) {
+// prune keeps and deletes the sources as they were read, while the user is as they were read too, and has a record: of one whose removal
+// has begun since, nothing is kept any more. If the copy goes meanwhile, the backup is there.
+func prune(of *document.Document, uid string, sources []document.Document) (ws []document.Write, err error) {
 	if len(sources) == 0 {
 		return nil, nil
 	}
 	ws = append(ws,
-		document.Write{Op: document.ToUpdate, Path: store.UserPath(uid), Fields: document.Fields{migratedAt: document.ServerTime}},
+		document.Write{Op: document.ToUpdate, Path: of.Path, Fields: document.Fields{migratedAt: document.ServerTime}, At: of.UpdateTime},
 		document.Write{Op: document.ToUpdate, Path: recordPath(uid), Fields: document.Fields{"updated_at": document.ServerTime}})
 	for _, d := range sources {
 		path, f, err := newBackup(uid, d, true)

@@ -88,8 +88,9 @@ func (m *Mover) VerifySignals(ctx context.Context, uid string, sources []documen
 
 // Pruned is a legacy document that was taken away.
 type Pruned struct {
-	UserID string
-	Source document.Document
+	UserID  string
+	Source  document.Document
+	damaged *Difference // the backup can't be read
 }
 
 // Prunes lists at most limit documents that were taken away, of all users; next is where to go on, "" after the last.
@@ -104,10 +105,11 @@ func (m *Mover) Prunes(ctx context.Context, after string, limit int) (list []Pru
 			continue
 		}
 		b, err := parseBackup(d)
+		of := Pruned{UserID: p[1], Source: b.of}
 		if err != nil {
-			return nil, "", err
+			of.damaged = &Difference{p[1], d.Path, err.Error()}
 		}
-		list = append(list, Pruned{p[1], b.of})
+		list = append(list, of)
 	}
 	if len(docs) == limit && limit > 0 {
 		next = docs[limit-1].Path
@@ -117,6 +119,9 @@ func (m *Mover) Prunes(ctx context.Context, after string, limit int) (list []Pru
 
 // VerifyPruned compares a document that was taken away with the user's. gone: the user was removed since.
 func (m *Mover) VerifyPruned(ctx context.Context, p Pruned) (list []Difference, gone bool, err error) {
+	if p.damaged != nil {
+		return []Difference{*p.damaged}, false, nil
+	}
 	if strings.HasPrefix(p.Source.Path, GlobalSignals+"/") {
 		return m.VerifySignals(ctx, p.UserID, []document.Document{p.Source})
 	}

@@ -25,6 +25,7 @@ type Exported struct {
 	CreateTime time.Time       `json:"create_time"`
 	UpdateTime time.Time       `json:"update_time"`
 	Fields     document.Fields `json:"fields"`
+	Damaged    string          `json:"damaged,omitempty"` // of a copy that can't be read: why; the fields are its own, as they are
 }
 
 // plain is a value that JSON can say: a figure that is none, which people may have written, becomes a text.
@@ -51,7 +52,7 @@ func plain(v any) any {
 }
 
 // Export writes all of a user's documents, a line of JSON each, after a Header: what Remove would delete. Keys are not among
-// them. It changes nothing.
+// them. What a migration keeps and can't be read any more is written as it is. It changes nothing.
 func (r *Remover) Export(ctx context.Context, userID string, w io.Writer) (n int, err error) {
 	p, err := r.Users.Profile(ctx, userID)
 	if err != nil {
@@ -62,10 +63,11 @@ func (r *Remover) Export(ctx context.Context, userID string, w io.Writer) (n int
 	if err := out.Encode(Header{ExportOf: userID, RemovedAt: p.RemovedAt}); err != nil {
 		return 0, err
 	}
-	tell := func(path, copyOf string, d document.Document) error {
+	tell := func(e Exported, d document.Document) error {
 		n++
-		if err := out.Encode(Exported{Path: path, CopyOf: copyOf, CreateTime: d.CreateTime, UpdateTime: d.UpdateTime, Fields: plain(d.Fields).(map[string]any)}); err != nil {
-			return fmt.Errorf("export of %s: %w", path, err)
+		e.CreateTime, e.UpdateTime, e.Fields = d.CreateTime, d.UpdateTime, plain(d.Fields).(map[string]any)
+		if err := out.Encode(e); err != nil {
+			return fmt.Errorf("export of %s: %w", e.Path, err)
 		}
 		return nil
 	}
@@ -74,7 +76,7 @@ func (r *Remover) Export(ctx context.Context, userID string, w io.Writer) (n int
 		if err != nil || d == nil {
 			return err
 		}
-		return tell(path, "", *d)
+		return tell(Exported{Path: path}, *d)
 	}
 	if err := write(store.UserPath(userID)); err != nil {
 		return n, err
@@ -82,14 +84,19 @@ func (r *Remover) Export(ctx context.Context, userID string, w io.Writer) (n int
 	if err := document.Walk(ctx, r.DB, store.UserPath(userID), write); err != nil {
 		return n, err
 	}
-	theirs, _, err := r.legacyOf(ctx, p)
+	of, err := r.legacyOf(ctx, p)
 	if err != nil {
 		return n, err
 	}
-	for _, d := range theirs {
+	for _, d := range of.theirs {
 		if err := write(d.Path); err != nil {
 			return n, err
 		}
 	}
-	return n, r.mover().Kept(ctx, userID, func(path string, of document.Document) error { return tell(path, of.Path, of) })
+	return n, r.mover().Kept(ctx, userID, func(kept, of document.Document, damaged error) error {
+		if damaged != nil {
+			return tell(Exported{Path: kept.Path, Damaged: damaged.Error()}, kept)
+		}
+		return tell(Exported{Path: kept.Path, CopyOf: of.Path}, of)
+	})
 }

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/envelope"
 	"github.com/agenttrader/agenttrader/pkg/migration"
@@ -52,6 +50,7 @@ type Removal struct {
 	Vaults    int            // that had keys
 	Legacy    []string       // the predecessor's documents that were deleted, by path
 	Shared    []string       // those that are others' too, and stay
+	Unnamed   string         // a signal of the predecessor's that names nobody, and stays, as do others like it: nobody has said whose they are
 }
 
 // Total is how many documents were deleted.
@@ -85,14 +84,20 @@ func (r *Remover) Remove(ctx context.Context, userID string) (done Removal, err 
 	if err := user.CheckID(userID); err != nil {
 		return done, err
 	}
+	if !there {
+		p.ID = userID
+	}
 	if err := r.delete(ctx, store.SnapshotPath(userID), "alpacaAccounts", &done); err != nil { // without it nothing is signaled
 		return done, err
 	}
 	if err := r.sweep(ctx, userID, &done); err != nil {
 		return done, err
 	}
+	if err := r.legacy(ctx, p, &done); err != nil {
+		return done, err
+	}
 	if there {
-		if err := r.legacy(ctx, p, &done); err != nil {
+		if err := r.forget(ctx, userID, &done); err != nil { // before, so that a user whose document is gone is known to be removed
 			return done, err
 		}
 		if err := r.delete(ctx, store.UserPath(userID), "", &done); err != nil {
@@ -102,12 +107,8 @@ func (r *Remover) Remove(ctx context.Context, userID string) (done Removal, err 
 			return done, err
 		}
 	}
-	n, err := r.mover().Forget(ctx, userID) // after the user's document: no migration keeps anything more
-	if n > 0 {
-		done.Documents[Copies] += n
-	}
-	if err != nil {
-		return done, fmt.Errorf("what a migration kept of user %s: %w", userID, err)
+	if err := r.forget(ctx, userID, &done); err != nil { // after it, so that no migration keeps anything more
+		return done, err
 	}
 	if !there && done.Total() == 0 && done.Vaults == 0 {
 		return done, fmt.Errorf("user %s: %w", userID, user.ErrNotFound)
@@ -116,6 +117,17 @@ func (r *Remover) Remove(ctx context.Context, userID string) (done Removal, err 
 }
 
 func (r *Remover) mover() *migration.Mover { return &migration.Mover{DB: r.DB} }
+
+func (r *Remover) forget(ctx context.Context, userID string, done *Removal) error {
+	n, err := r.mover().Forget(ctx, userID)
+	if n > 0 {
+		done.Documents[Copies] += n
+	}
+	if err != nil {
+		return fmt.Errorf("what a migration kept of user %s: %w", userID, err)
+	}
+	return nil
+}
 
 // sweep deletes keys and documents until there are none.
 func (r *Remover) sweep(ctx context.Context, userID string, done *Removal) error {
@@ -194,58 +206,15 @@ func (r *Remover) delete(ctx context.Context, path, collection string, done *Rem
 
 // legacy deletes the predecessor's documents that are this user's.
 func (r *Remover) legacy(ctx context.Context, p user.Profile, done *Removal) error {
-	theirs, shared, err := r.legacyOf(ctx, p)
-	if done.Shared = shared; err != nil {
+	of, err := r.legacyOf(ctx, p)
+	if done.Shared, done.Unnamed = of.shared, of.unnamed; err != nil {
 		return err
 	}
-	for _, d := range theirs {
+	for _, d := range of.theirs {
 		if err := r.DB.Delete(ctx, d.Path, d.UpdateTime); err != nil && !errors.Is(err, document.ErrNotFound) {
 			return err // somebody wrote it meanwhile: the next call looks again
 		}
 		done.Legacy = append(done.Legacy, d.Path)
 	}
 	return nil
-}
-
-// legacyOf are the predecessor's documents that are this user's: the account of a tenant that nobody else has, the account that
-// was there before there were users if it says so, and signals that say so or are of that tenant. shared is the account of a
-// tenant that others have too.
-func (r *Remover) legacyOf(ctx context.Context, p user.Profile) (theirs []document.Document, shared []string, err error) {
-	alone := false
-	if p.TenantID != "" && user.CheckTenant(p.TenantID) == nil {
-		others, err := r.DB.Query(ctx, document.Query{Collection: store.Users, Where: map[string]any{"tenant_id": p.TenantID}, Select: []string{"tenant_id"}, Limit: 2})
-		if err != nil {
-			return nil, nil, err
-		}
-		alone = !slices.ContainsFunc(others, func(d document.Document) bool { return d.ID() != p.ID })
-		switch d, err := document.Find(ctx, r.DB, account.TenantPath(p.TenantID)); {
-		case err != nil:
-			return nil, nil, err
-		case d != nil && alone:
-			theirs = append(theirs, *d)
-		case d != nil:
-			shared = append(shared, d.Path)
-		}
-	}
-	switch d, err := document.Find(ctx, r.DB, account.GlobalPath); {
-	case err != nil:
-		return nil, nil, err
-	case d != nil && (d.Fields["user_id"] == p.ID || d.Fields["user_id"] == nil && r.LegacyUser == p.ID):
-		theirs = append(theirs, *d)
-	}
-	signals, err := r.DB.Query(ctx, document.Query{Collection: store.Signals, Where: map[string]any{"user_id": p.ID}})
-	if err != nil {
-		return nil, nil, err
-	}
-	theirs = append(theirs, signals...)
-	if !alone {
-		return theirs, shared, nil
-	}
-	signals, err = r.DB.Query(ctx, document.Query{Collection: store.Signals, Where: map[string]any{"tenant_id": p.TenantID}})
-	for _, d := range signals {
-		if d.Fields["user_id"] == nil {
-			theirs = append(theirs, d)
-		}
-	}
-	return theirs, shared, err
 }

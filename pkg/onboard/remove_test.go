@@ -249,6 +249,20 @@ func TestRemoveLegacy(t *testing.T) {
 		"the first one":            {"", "", "", map[string]document.Fields{"alpacaAccounts/snapshot": {"user_id": "alice"}}, []string{"alpacaAccounts/snapshot"}, false},
 		"the first one, by name":   {"", "", "alice", map[string]document.Fields{"alpacaAccounts/snapshot": {"tenant_id": "acme"}}, []string{"alpacaAccounts/snapshot"}, false},
 		"another first one":        {"", "", "alice", map[string]document.Fields{"alpacaAccounts/snapshot": {"user_id": "bob"}}, nil, false},
+		"signals that name nobody": {
+			"", "", "alice", map[string]document.Fields{
+				"tradingSignals/1": {"symbol": "SPY"}, "tradingSignals/2": {"tenant_id": "local"}, "tradingSignals/3": {"user_id": "bob"}, "tradingSignals/4": {"tenant_id": "acme"},
+				"tradingSignals/5": {"user_id": "", "tenant_id": ""}, "tradingSignals/6": {"user_id": int64(7)},
+			},
+			[]string{"tradingSignals/1", "tradingSignals/2", "tradingSignals/5"}, false,
+		},
+		"local is another's tenant":  {"", "local", "alice", map[string]document.Fields{"tradingSignals/1": {"symbol": "SPY"}, "tradingSignals/2": {"tenant_id": "local"}}, []string{"tradingSignals/1"}, false},
+		"local is the user's tenant": {"local", "", "alice", map[string]document.Fields{"tradingSignals/1": {"symbol": "SPY"}, "tradingSignals/2": {"tenant_id": "local"}}, []string{"tradingSignals/2", "tradingSignals/1"}, false},
+		"whom a migration took for it": {
+			"", "", "", map[string]document.Fields{"migrations/alice": {"user": "found", "legacy": true}, "tradingSignals/1": {"symbol": "SPY"}, "alpacaAccounts/snapshot": {"equity": 1.0}},
+			[]string{"alpacaAccounts/snapshot", "tradingSignals/1"}, false,
+		},
+		"a migration took another": {"", "", "", map[string]document.Fields{"migrations/bob": {"user": "found", "legacy": true}, "tradingSignals/1": {"symbol": "SPY"}}, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, ctx := newWorld(t, secrets), t.Context()
@@ -272,6 +286,54 @@ func TestRemoveLegacy(t *testing.T) {
 	}
 }
 
+// Nobody knows whose a signal is that names nobody, while nobody has said whose they are: it stays, and the removal says so. Said
+// afterwards, the same call goes on.
+func TestRemoveUnnamed(t *testing.T) {
+	w, ctx := newWorld(t, secrets), t.Context()
+	w.add("alice")
+	for i := range 400 { // more than are read at once
+		must(t, w.db.Set(ctx, fmt.Sprintf("tradingSignals/%03d", i), document.Fields{"symbol": "SPY"}))
+	}
+	done, err := w.remover.Remove(ctx, "alice")
+	if must(t, err); done.Unnamed != "tradingSignals/000" || len(done.Legacy) != 0 {
+		t.Errorf("%+v", done)
+	}
+	w.remover.LegacyUser = "bob"
+	if _, err := w.remover.Remove(ctx, "alice"); !errors.Is(err, user.ErrNotFound) {
+		t.Errorf("they are bob's: %v", err)
+	}
+	w.remover.LegacyUser = "alice"
+	done, err = w.remover.Remove(ctx, "alice")
+	if must(t, err); done.Unnamed != "" || len(done.Legacy) != 400 {
+		t.Errorf("%d went, %q stays", len(done.Legacy), done.Unnamed)
+	}
+}
+
+// What a migration keeps and can't be read stops no export: it is in there as it is.
+func TestExportDamaged(t *testing.T) {
+	w, ctx := newWorld(t, secrets), t.Context()
+	w.grown("alice")
+	q := document.Query{Collection: "migrations/alice/backups"}
+	docs, err := w.db.Query(ctx, q)
+	if must(t, err); len(docs) != 1 {
+		t.Fatalf("%d backups", len(docs))
+	}
+	_, err = w.db.Update(ctx, docs[0].Path, document.Fields{"body": []byte("x")}, time.Time{})
+	must(t, err)
+	must(t, w.db.Set(ctx, "migrations/alice/backups/zz", document.Fields{})) // and one after it
+	var out bytes.Buffer
+	n, err := w.remover.Export(ctx, "alice", &out)
+	must(t, err)
+	if lines := strings.Count(out.String(), "\n"); lines != n+1 || n != 19 {
+		t.Errorf("%d documents, %d lines", n, lines)
+	}
+	for _, want := range []string{`{"path":"` + docs[0].Path + `"`, `"body":"eA=="`, `"damaged":"` + docs[0].Path + " is damaged", `{"path":"migrations/alice/backups/zz"`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
 // A migration that runs again, or is taken back, brings nobody back who was removed.
 func TestRemovedStaysSo(t *testing.T) {
 	w, ctx := newWorld(t, secrets), t.Context()
@@ -287,7 +349,7 @@ func TestRemovedStaysSo(t *testing.T) {
 	if d := cmp.Diff(after, w.dump()); d != "" {
 		t.Errorf("migrated again (-before +after):\n%s", d)
 	}
-	if r, err := m.TakeBack(ctx, "alice", true); err != nil || !r.Removed || r.Documents != 0 {
+	if r, err := m.TakeBack(ctx, migration.Made{UserID: "alice"}, true); err != nil || !r.Removed || r.Documents != 0 {
 		t.Errorf("taken back: %+v, %v", r, err)
 	}
 	for _, path := range []string{store.UserPath("alice"), "tradingSignals/of-alice"} {

@@ -21,9 +21,9 @@ type Profile struct {
 	RemovedAt    time.Time // since then the user is being removed, and nothing of theirs is written any more; zero: not at all
 }
 
-// The longest a person's data may be.
+// The longest a person's data may be, in the rules of the database too.
 const (
-	maxEmail = 254 // RFC 5321, 4.5.3.1.3
+	MaxEmail = 254 // bytes: RFC 5321, 4.5.3.1.3
 	MaxName  = 80  // characters
 )
 
@@ -34,8 +34,8 @@ func CheckEmail(s string) error {
 	}
 	a, err := mail.ParseAddress(s)
 	_, domain, _ := strings.Cut(s, "@")
-	if err != nil || a.Address != s || len(s) > maxEmail || !utf8.ValidString(s) || !strings.Contains(strings.Trim(domain, "."), ".") {
-		return fmt.Errorf("e-mail %.80q: want one address like alice@example.com, without a name, of at most %d bytes", s, maxEmail)
+	if err != nil || a.Address != s || len(s) > MaxEmail || !utf8.ValidString(s) || !strings.Contains(strings.Trim(domain, "."), ".") {
+		return fmt.Errorf("e-mail %.80q: want one address like alice@example.com, without a name, of at most %d bytes", s, MaxEmail)
 	}
 	return nil
 }

@@ -193,7 +193,7 @@ func (r report) tell(c *cobra.Command, d *desk, asJSON bool, width int) (err err
 		for _, f := range r.Findings {
 			since, advice := "-", "-"
 			if f.Failures > 0 && !f.OK {
-				since = fmt.Sprintf("%d ticks", f.Failures)
+				since = tty.Count(f.Failures, "tick")
 			}
 			if f.Advice != "" {
 				advice = f.Advice
@@ -205,9 +205,9 @@ func (r report) tell(c *cobra.Command, d *desk, asJSON bool, width int) (err err
 		}
 		err = tty.Table(c.OutOrStdout(), width, rows)
 	}
-	tty.Note(c.ErrOrStderr(), "%d users, %d not ok (%s)", r.Users, r.NotOK, tty.Escape(d.where, shown))
+	tty.Note(c.ErrOrStderr(), "%s, %d not ok (%s)", tty.Count(r.Users, "user"), r.NotOK, tty.Escape(d.where, shown))
 	if err == nil && r.NotOK > 0 {
-		err = fmt.Errorf("%d of %d users are not ok", r.NotOK, r.Users)
+		err = fmt.Errorf("not ok: %d of %s", r.NotOK, tty.Count(r.Users, "user"))
 	}
 	return err
 }

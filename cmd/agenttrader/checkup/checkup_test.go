@@ -96,7 +96,7 @@ func TestHealth(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, _, err = w.run()
-	if err == nil || err.Error() != "4 of 625 users are not ok" {
+	if err == nil || err.Error() != "not ok: 4 of 625 users" {
 		t.Errorf("four are ill: %v", err)
 	}
 	for id, want := range map[string]string{"alice": "needs_reauth BROKER_UNAUTHORIZED  2 ticks", "old": "stale", "new": "keys set new", "odd": "can't be read"} {

@@ -205,9 +205,9 @@ func tell(c *cobra.Command, where string, found []Check, asJSON bool, width int)
 			unknowns++
 		}
 	}
-	tty.Note(c.ErrOrStderr(), "%d checks: %d ok, %d failed, %d unknown (%s)", len(found), len(found)-bad-unknowns, bad, unknowns, tty.Escape(where, 200))
+	tty.Note(c.ErrOrStderr(), "%s: %d ok, %d failed, %d unknown (%s)", tty.Count(len(found), "check"), len(found)-bad-unknowns, bad, unknowns, tty.Escape(where, 200))
 	if err == nil && bad > 0 {
-		err = fmt.Errorf("%d checks failed", bad)
+		err = fmt.Errorf("%s failed", tty.Count(bad, "check"))
 	}
 	return err
 }

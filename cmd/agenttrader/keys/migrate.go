@@ -146,7 +146,7 @@ func (a *cli) tell(c *cobra.Command, d *desk, w *walk, stopped error) error {
 	case stopped != nil:
 		return stopped
 	case len(r.Failed) > 0:
-		return fmt.Errorf("the keys of %d of %d users could not be moved: see why, and run it again", len(r.Failed), r.Users)
+		return fmt.Errorf("the keys of %d of %s could not be moved: see why, and run it again", len(r.Failed), tty.Count(r.Users, "user"))
 	}
 	return nil
 }

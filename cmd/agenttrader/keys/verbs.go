@@ -275,7 +275,7 @@ It may be stopped at any moment, and run again.`,
 				case got.Vaults == 0:
 					r.Next = "there were none"
 				}
-				return errors.Join(r.tell(c, asJSON, err, "The keys of user %s are taken out of %d vaults. What follows: %s.\n", args[0], got.Vaults, r.Next), err)
+				return errors.Join(r.tell(c, asJSON, err, "The keys of user %s are taken out of %s. What follows: %s.\n", args[0], tty.Count(got.Vaults, "vault"), r.Next), err)
 			})
 		},
 	}

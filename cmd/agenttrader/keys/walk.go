@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/user"
 )
@@ -38,8 +39,8 @@ type failure struct {
 
 // String is the report in a line.
 func (r *report) String() string {
-	return fmt.Sprintf("%d users: %d moved to %s, %d were there, %d have no keys, %d taken out of the source, %d failed",
-		r.Users, r.Moved, r.To, r.There, r.NoKeys, r.Pruned, len(r.Failed))
+	return fmt.Sprintf("%s: %d moved to %s, %d were there, %d have no keys, %d taken out of the source, %d failed",
+		tty.Count(r.Users, "user"), r.Moved, r.To, r.There, r.NoKeys, r.Pruned, len(r.Failed))
 }
 
 // walk moves users page by page, in the order of their ids.

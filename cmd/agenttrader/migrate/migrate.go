@@ -173,7 +173,8 @@ func (a *cli) rollbackCommand() *cobra.Command {
 	c := a.subcommand(&o, "rollback", "Take a migration back: the old readers find what they found before", `
 Puts back what was pruned, unless it was written again since, and removes what the runs have made: signals and snapshots that were
 copied, fields that were added, and users who were made. It may be stopped and run again. What somebody has changed since stays, with
-all of that user, and the table says what; --force takes that back too. A snapshot that the syncer has written since goes
+all of that user, and the table says what; --force takes that back too. So does a user whose document is gone without a removal: the
+backups are all there is of what was pruned. A snapshot that the syncer has written since goes
 with a user whom the run has made, and stays with one who was there before, unless --force is set. Keys are left where they are.
 
 Exit status 1: a user was left as they are.`,

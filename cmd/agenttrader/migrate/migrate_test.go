@@ -164,7 +164,7 @@ func TestWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr, err := execute(t, w.command(), "rollback", "--rate", "0")
-	if err == nil || !strings.Contains(err.Error(), "1 of 3 users were left as they are") || !strings.Contains(stdout, "status of users/ann: changed since") || !strings.Contains(stderr, "2 taken back") {
+	if err == nil || !strings.Contains(err.Error(), "left as before: 1 of 3 users") || !strings.Contains(stdout, "status of users/ann: changed since") || !strings.Contains(stderr, "2 taken back") {
 		t.Errorf("%v\n%s%s", err, stdout, stderr)
 	}
 	r, err = w.result("rollback", "--force")

@@ -187,7 +187,7 @@ func (r *tally) refuse(c *cobra.Command, o options, f faults) error {
 			return err
 		}
 	}
-	return fmt.Errorf("the list has %d faults: mend them and run it again; nothing was done", f.n)
+	return fmt.Errorf("the list has %s: mend that and run it again; nothing was done", tty.Count(f.n, "fault"))
 }
 
 func (r *tally) encode(c *cobra.Command) error {
@@ -216,11 +216,11 @@ func (r *tally) tell(c *cobra.Command, d *desk, o options, stopped error) error 
 	case stopped != nil:
 		return stopped
 	case r.Command == "rollback" && len(r.Failed) > 0:
-		return fmt.Errorf("%d of %d users were left as they are: see why; --force takes back what was changed since, too", len(r.Failed), r.Users)
+		return fmt.Errorf("left as before: %d of %s: see why; --force takes back what was changed since, too", len(r.Failed), tty.Count(r.Users, "user"))
 	case len(r.Failed) > 0:
-		return fmt.Errorf("%d users failed: see why, and run it again", len(r.Failed))
+		return fmt.Errorf("%s failed: see why, and run it again", tty.Count(len(r.Failed), "user"))
 	case r.Different > 0:
-		return fmt.Errorf("%d documents differ: agenttrader migrate run copies what is missing or older", r.Different)
+		return fmt.Errorf("%s as it should not be: agenttrader migrate run copies what is missing or older", tty.Count(r.Different, "document"))
 	}
 	return nil
 }
@@ -268,12 +268,13 @@ func (r *tally) String() string {
 	var s string
 	switch r.Command {
 	case "rollback":
-		s = fmt.Sprintf("%d users: %d taken back, %d were removed since, %d left as they are; %d old documents put back", r.Users, r.TakenBack, r.Removed, len(r.Failed), r.Restored)
+		s = fmt.Sprintf("%s: %d taken back, %d removed since, %d left as before; %s put back", tty.Count(r.Users, "user"), r.TakenBack, r.Removed, len(r.Failed), tty.Count(r.Restored, "old document"))
 	case "verify":
-		s = fmt.Sprintf("%d users compared, %d of them removed since; %d signals; %d pruned documents; %d differences, %d nobody's", r.Users, r.Removed, r.Signals["compared"], r.Pruned, r.Different, r.Unclaimed)
+		s = fmt.Sprintf("%s compared, %d of them removed since; %s; %s; %s, %d nobody's", tty.Count(r.Users, "user"), r.Removed,
+			tty.Count(r.Signals["compared"], "signal"), tty.Count(r.Pruned, "pruned document"), tty.Count(r.Different, "difference"), r.Unclaimed)
 	default:
-		s = fmt.Sprintf("%d users: %d created, %d completed, %d were there, %d removed since; snapshots: %d copied, %d anew, %d the same, %d newer; signals: %d copied, %d told of the owner's word, %d as they should be; %d pruned; %d failed, %d nobody's",
-			r.Users, r.Created, r.Merged, r.There, r.Removed, r.Snapshots["copied"], r.Snapshots["copied_anew"], r.Snapshots["same"], r.Snapshots["newer"],
+		s = fmt.Sprintf("%s: %d created, %d completed, %d were there, %d removed since; snapshots: %d copied, %d anew, %d the same, %d newer; signals: %d copied, %d told of the owner's word, %d as they should be; %d pruned; %d failed, %d nobody's",
+			tty.Count(r.Users, "user"), r.Created, r.Merged, r.There, r.Removed, r.Snapshots["copied"], r.Snapshots["copied_anew"], r.Snapshots["same"], r.Snapshots["newer"],
 			r.Signals["copied"], r.Signals["told"], r.Signals["same"]+r.Signals["newer"], r.Pruned, len(r.Failed), r.Unclaimed)
 	}
 	return fmt.Sprintf("%s; %.1f s, %.0f users a second", s, r.Seconds, r.PerSecond)

@@ -251,15 +251,31 @@ func (w *walk) rollback(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return each(ctx, w, "taking users back", all, func(ctx context.Context, r migration.Recorded) (string, error) {
-		if r.Removed {
-			w.report.back(migration.Restored{Removed: true}, nil)
-			return r.UserID, nil
+	b := w.bar(len(all), "taking users back")
+	defer func() { _ = b.Clear() }()
+	find := w.mover.Finder()
+	for some := range slices.Chunk(all, pageSize) {
+		made := make([]migration.Made, len(some))
+		for i, r := range some {
+			if made[i], err = find.Find(ctx, r); err != nil {
+				return errors.Join(context.Cause(ctx), err)
+			}
 		}
-		back, err := w.mover.TakeBack(ctx, r.UserID, w.force)
-		w.report.back(back, err)
-		return r.UserID, err
-	})
+		if err := atOnce(ctx, w, b, made, w.takeBack); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walk) takeBack(ctx context.Context, made migration.Made) (string, error) {
+	if made.Removed {
+		w.report.back(migration.Restored{Removed: true}, nil)
+		return made.UserID, nil
+	}
+	back, err := w.mover.TakeBack(ctx, made, w.force)
+	w.report.back(back, err)
+	return made.UserID, err
 }
 
 // each is a stage over a whole list.

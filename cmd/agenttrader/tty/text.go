@@ -42,6 +42,14 @@ func Escape(s string, n int) string {
 	return b.String()
 }
 
+// Count is a number of things: "1 user", "2 users".
+func Count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
+}
+
 // Encode writes a line of JSON in which nothing can steer a terminal.
 func Encode(w io.Writer, v any) error {
 	var b bytes.Buffer

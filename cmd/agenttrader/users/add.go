@@ -28,7 +28,7 @@ the platform: 1 minute with an enabled strategy, else FANOUT_IDLE_CADENCE (5). -
 tenants/{tenant} documents alone.`,
 		Example: `  agenttrader users add alice --email alice@example.com --display-name 'Alice Liddell'
   agenttrader users add bob --cadence 1 --hours regular --json`,
-		Args: oneUser,
+		Args: oneArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			p.ID = args[0]
 			var bad error
@@ -134,9 +134,16 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-func oneUser(_ *cobra.Command, args []string) error {
+func oneUser(c *cobra.Command, args []string) error {
+	if err := oneArg(c, args); err != nil {
+		return err
+	}
+	return user.CheckID(args[0])
+}
+
+func oneArg(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("want one user's id, got %d", len(args))
 	}
-	return user.CheckID(args[0])
+	return nil
 }

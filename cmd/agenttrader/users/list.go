@@ -183,7 +183,7 @@ func (a *cli) show(ctx context.Context, c *cobra.Command, d *desk, id string) er
 	if s := w.Snapshot; s != nil {
 		lines = append(lines, []string{"account", fmt.Sprintf("%s %s", s.AccountID, s.Status)},
 			[]string{"equity", dash(s.Equity)}, []string{"buying power", dash(s.BuyingPower)}, []string{"cash", dash(s.Cash)},
-			[]string{"holds", fmt.Sprintf("%d positions, %d open orders", s.Positions, s.OpenOrders)},
+			[]string{"holds", tty.Count(s.Positions, "position") + ", " + tty.Count(s.OpenOrders, "open order")},
 			[]string{"observed", fmt.Sprintf("%s, write %d, with key version %s", s.ObservedAt, s.Seq, dash(s.KeyVersion))})
 	}
 	for _, l := range lines {

@@ -27,7 +27,9 @@ type removed struct {
 	Vaults    int            `json:"vaults"`
 	Legacy    []string       `json:"legacy"`
 	Shared    []string       `json:"legacy_shared"`
+	Unnamed   string         `json:"legacy_unnamed,omitempty"`
 	Exported  int            `json:"exported"`
+	Damaged   []string       `json:"export_damaged,omitempty"` // copies of a migration that can't be read, exported as they are
 	File      string         `json:"export_file,omitempty"`
 	Roster    string         `json:"roster"`
 }
@@ -42,7 +44,7 @@ func (a *cli) removeCommand() *cobra.Command {
 		Short: "Remove a user with all that is theirs: documents, keys, roster entry",
 		Long: `Disables the user, for good: from then on nothing of theirs is written any more. Then it takes the keys out of every vault, and
 deletes all documents below users/USER, in collections that the platform does not know too, the predecessor's documents if they
-are this user's and nobody else's, and at last the user's own document, and what a migration kept of them. The entry in the roster
+are this user's and nobody else's (what names nobody is LEGACY_USER's, or whom a migration took for that), and at last the user's own document, and what a migration kept of them. The entry in the roster
 goes with the next tick. Of a user who was migrated the id stays noted, so that a later migration brings nobody back.
 
 --export writes all documents to a file first, a line of JSON each; keys are not among them. What is elsewhere stays: the keys at
@@ -88,7 +90,7 @@ func (a *cli) remove(ctx context.Context, c *cobra.Command, d *desk, id, export 
 	done := removed{UserID: id, Documents: map[string]int{}, Roster: rosterNoted}
 	if export != "" && there {
 		done.File = export
-		if done.Exported, err = exportTo(ctx, export, id, r); err != nil {
+		if done.Exported, done.Damaged, err = exportTo(ctx, export, id, r); err != nil {
 			return missing(d, id, err)
 		}
 	}
@@ -97,12 +99,13 @@ func (a *cli) remove(ctx context.Context, c *cobra.Command, d *desk, id, export 
 		return fmt.Errorf("%w (%s): nothing of theirs was found", err, tty.Escape(d.where, shown))
 	}
 	if err != nil {
-		return fmt.Errorf("user %s is disabled, and not all is gone (%d documents are): run it again: %w", id, what.Total(), err)
+		return fmt.Errorf("user %s is disabled, and not all is gone (%s so far): run it again: %w", id, tty.Count(what.Total(), "document"), err)
 	}
 	for name, n := range what.Documents {
 		done.Documents[full(name)] = n
 	}
 	done.Vaults, done.Legacy, done.Shared = what.Vaults, append([]string{}, what.Legacy...), append([]string{}, what.Shared...)
+	done.Unnamed = what.Unnamed
 	return a.tellRemoved(c, done)
 }
 
@@ -126,7 +129,10 @@ func (a *cli) tellRemoved(c *cobra.Command, r removed) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "user %s is removed\n", r.UserID)
 	if r.File != "" {
-		fmt.Fprintf(&b, "  exported before  %d documents, to %s\n", r.Exported, tty.Escape(r.File, shown))
+		fmt.Fprintf(&b, "  exported before  %s, to %s\n", tty.Count(r.Exported, "document"), tty.Escape(r.File, shown))
+	}
+	for _, path := range r.Damaged {
+		fmt.Fprintf(&b, "  damaged          %s: what it keeps can't be read; it is in the export as it was\n", tty.Escape(path, shown))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Documents)) {
 		fmt.Fprintf(&b, "  deleted          %d in %s\n", r.Documents[name], tty.Escape(name, shown))
@@ -137,62 +143,71 @@ func (a *cli) tellRemoved(c *cobra.Command, r removed) error {
 	for _, path := range r.Shared {
 		fmt.Fprintf(&b, "  stays            %s: it is another user's too\n", tty.Escape(path, shown))
 	}
-	fmt.Fprintf(&b, "  keys             taken out of %d vaults; delete them at Alpaca too\n  roster           %s\n", r.Vaults, r.Roster)
+	if r.Unnamed != "" {
+		fmt.Fprintf(&b, "  stays            %s, and others like it: they name nobody. If they are this user's, run it again with LEGACY_USER=%s\n", tty.Escape(r.Unnamed, shown), r.UserID)
+	}
+	fmt.Fprintf(&b, "  keys             taken out of %s; delete them at Alpaca too\n  roster           %s\n", tty.Count(r.Vaults, "vault"), r.Roster)
 	_, err := io.WriteString(c.OutOrStdout(), b.String())
 	return err
 }
 
 // exportTo writes all of a user's documents to a file, which is there when it is whole. Of a removal that was stopped after its
 // export the file is kept: by now there may be less to export.
-func exportTo(ctx context.Context, path, id string, r *onboard.Remover) (n int, err error) {
+func exportTo(ctx context.Context, path, id string, r *onboard.Remover) (n int, damaged []string, err error) {
 	p, err := r.Begin(ctx, id)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	switch n, mine, err := exported(path, id, p); {
+	switch n, damaged, mine, err := exported(path, id, p); {
 	case mine:
-		return n, nil
+		return n, damaged, nil
 	case err == nil:
-		return 0, fmt.Errorf("--export: %s is there already: name another file. User %s is disabled, and nothing was deleted", path, id)
+		return 0, nil, fmt.Errorf("--export: %s is there already: name another file. User %s is disabled, and nothing was deleted", path, id)
 	case !errors.Is(err, os.ErrNotExist):
-		return 0, fmt.Errorf("--export: %w", err)
+		return 0, nil, fmt.Errorf("--export: %w", err)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // for nobody else to read
 	if err != nil {
-		return 0, fmt.Errorf("--export: %w: user %s is disabled, and nothing was deleted", err, id)
+		return 0, nil, fmt.Errorf("--export: %w: user %s is disabled, and nothing was deleted", err, id)
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
 	w := bufio.NewWriterSize(f, 1<<20)
-	n, err = r.Export(ctx, id, w)
+	_, err = r.Export(ctx, id, w)
 	if err = errors.Join(err, w.Flush(), f.Sync(), f.Close()); err != nil {
-		return 0, fmt.Errorf("--export: %w: user %s is disabled, and nothing was deleted", err, id)
+		return 0, nil, fmt.Errorf("--export: %w: user %s is disabled, and nothing was deleted", err, id)
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
-		return 0, fmt.Errorf("--export: %w: user %s is disabled, and nothing was deleted", err, id)
+		return 0, nil, fmt.Errorf("--export: %w: user %s is disabled, and nothing was deleted", err, id)
 	}
-	return n, nil
+	n, damaged, _, err = exported(path, id, p)
+	return n, damaged, err
 }
 
-// exported says whether a file is the export of this very removal, and how many documents it has.
-func exported(path, id string, p user.Profile) (n int, mine bool, err error) {
+// exported says whether a file is the export of this very removal, how many documents it has, and which are copies that can't be read.
+func exported(path, id string, p user.Profile) (n int, damaged []string, mine bool, err error) {
 	f, err := os.Open(path) //nolint:gosec // the caller's own
 	if err != nil {
-		return 0, false, err
+		return 0, nil, false, err
 	}
 	defer func() { _ = f.Close() }()
 	var h onboard.Header
 	lines := json.NewDecoder(bufio.NewReader(f))
 	if lines.Decode(&h) != nil || h.ExportOf != id || !h.RemovedAt.Equal(p.RemovedAt) {
-		return 0, false, nil
+		return 0, nil, false, nil
 	}
 	for {
-		var line json.RawMessage
+		var line struct {
+			Path    string `json:"path"`
+			Damaged string `json:"damaged"`
+		}
 		switch err := lines.Decode(&line); {
 		case errors.Is(err, io.EOF):
-			return n, true, nil
+			return n, damaged, true, nil
 		case err != nil:
-			return 0, false, nil
+			return 0, nil, false, nil
 		}
-		n++
+		if n++; line.Damaged != "" {
+			damaged = append(damaged, line.Path)
+		}
 	}
 }

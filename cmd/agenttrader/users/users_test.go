@@ -184,6 +184,7 @@ func TestBadInput(t *testing.T) {
 		{[]string{"add", "bob", "--hours", "office"}, "--hours"},
 		{[]string{"add", "bob", "--tenant", "a/b"}, "tenant"},
 		{[]string{"add", "bob", "--email", "x", "--hours", "y"}, "e-mail"},
+		{[]string{"add", "a/b", "--email", "x", "--display-name", "\n", "--tenant", "c/d", "--cadence", "-1", "--hours", "y"}, "user id, e-mail, display name, tenant_id, cadence, --hours"},
 		{[]string{"list", "--status", "well"}, "--status"},
 		{[]string{"list", "--limit", "-1"}, "--limit"},
 		{[]string{"list", "x"}, "unknown command"},
@@ -201,8 +202,11 @@ func TestBadInput(t *testing.T) {
 		if err := w.store.PutUser(t.Context(), user.User{ID: "alice", Status: user.Active}); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := w.run(c.args...); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n\n") {
-			t.Errorf("%q: %v, want %q", c.args, err, c.want)
+		_, _, err := w.run(c.args...)
+		for _, want := range strings.Split(c.want, ", ") {
+			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n\n") {
+				t.Errorf("%q: %v, want %q", c.args, err, want)
+			}
 		}
 		page, err := w.store.Profiles(t.Context(), "", 10)
 		if err != nil || len(page.Users) != 1 || (page.Users[0].Status != user.Active && c.args[0] != "remove") {
@@ -284,6 +288,22 @@ func TestRemove(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+
+	put()
+	for path, f := range map[string]document.Fields{"migrations/alice/backups/b": {"body": []byte("x")}, "tradingSignals/1": {"symbol": "SPY"}} {
+		if err := w.db.Set(t.Context(), path, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, _, err = w.run("remove", "alice", "--yes", "--export", filepath.Join(dir, "again.jsonl"))
+	for _, want := range []string{"4 documents, to ", "migrations/alice/backups/b: what it keeps can't be read", "tradingSignals/1, and others like it: they name nobody", "LEGACY_USER=alice", "taken out of 1 vault;"} {
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("removed: %v, no %q in\n%s", err, want, out)
+		}
+	}
+	if err := w.db.Delete(t.Context(), "tradingSignals/1", time.Time{}); err != nil {
+		t.Fatal(err)
 	}
 
 	put()
