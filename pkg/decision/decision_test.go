@@ -258,8 +258,8 @@ func TestReplay(t *testing.T) {
 				}
 				for i, j := range plan.Judged {
 					for n, check := range j.Checks {
-						if !cmp.Equal(decision.Check(check), r.Verdicts[i].Checks[n], same()) {
-							t.Fatalf("check (-made +recorded):\n%s", cmp.Diff(decision.Check(check), r.Verdicts[i].Checks[n], same()))
+						if !cmp.Equal(check, r.Verdicts[i].Checks[n], same()) {
+							t.Fatalf("check (-made +recorded):\n%s", cmp.Diff(check, r.Verdicts[i].Checks[n], same()))
 						}
 					}
 				}
