@@ -198,7 +198,10 @@ func (k *Keys) Check(ctx context.Context, userID string) (c Checked, err error) 
 		return c, err
 	}
 	creds, version, err := k.Custody.Vault.Credentials(ctx, userID, c.User.KeyVersion)
-	if err != nil {
+	switch {
+	case errors.Is(err, secret.ErrNotFound):
+		return c, fmt.Errorf("user %s has no keys: 'agenttrader keys set %s' stores them: %w", userID, userID, err)
+	case err != nil:
 		return c, fmt.Errorf("keys of user %s: %w", userID, err)
 	}
 	c.Version, c.Path = version, creds.Path()

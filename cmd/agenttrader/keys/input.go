@@ -74,7 +74,7 @@ func parseKeys(r io.Reader, from string) (secret.Credentials, error) {
 	}
 	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
 	if len(lines) != 2 {
-		return secret.Credentials{}, fmt.Errorf(`%s: want {"key_id": "…", "secret_key": "…"}, or the key id and the secret key on a line each; got %d lines: nothing was stored`, from, len(lines))
+		return secret.Credentials{}, fmt.Errorf(`%s: want {"key_id": "…", "secret_key": "…"}, or the key id and the secret key on a line each; got %s: nothing was stored`, from, tty.Count(len(lines), "line"))
 	}
 	creds, err := secret.NewCredentials(strings.TrimSpace(lines[0]), strings.TrimSpace(lines[1]))
 	if err != nil {

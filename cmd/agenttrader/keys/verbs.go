@@ -92,7 +92,8 @@ func (a *cli) setCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "set USER",
 		Short: "Store a user's keys, after Alpaca took them",
-		Long: `Stores a user's first keys, or others in their place, and makes a pending user active: the next tick syncs the account.
+		Long: `Stores a user's first keys, or others in their place, and makes a pending user active: from the next tick on the account is synced. Of
+a user without a cadence and without an enabled strategy it may take FANOUT_IDLE_CADENCE (5 minutes) until the first time.
 ` + inputHelp,
 		Example: `  agenttrader keys set alice
   agenttrader keys set alice --file alice.json

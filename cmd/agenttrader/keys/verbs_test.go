@@ -146,7 +146,7 @@ func TestBadInput(t *testing.T) {
 		{"set alice --file " + dir, "", "--file"},
 		{"set alice --file " + big, "", "no pair of keys"},
 		{"set alice", "", "got 0 lines"},
-		{"set alice", "canary-secret-only-one", "got 1 lines"},
+		{"set alice", "canary-secret-only-one", "got 1 line:"},
 		{"set alice", "canary-secret\nPKCANARY\nthree", "got 3 lines"},
 		{"set alice", `{"key_id": "PKCANARYpaper"`, "not JSON"},
 		{"set alice", `{"key_id": "PKCANARYpaper"}`, "both be set"},
