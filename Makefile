@@ -12,7 +12,7 @@ run: ## a look: the whole platform in one process, 25 users, 5 ticks
 	go run ./cmd/agenttrader local --ticks 5 --interval 2s
 
 test: ## all tests, with the race detector
-	go test -race -timeout 30m work
+	go test -race -timeout 45m work
 
 test-rules: ## the security rules on the emulator: each attempt of firestore/matrix.md, then each part of a condition taken away
 	CI=true go test -count=1 -v -run 'TestMatrix|TestRules|TestMutants' ./firestore
