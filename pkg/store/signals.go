@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	decimal "github.com/alpacahq/alpacadecimal"
@@ -158,6 +159,9 @@ func there(ctx context.Context, tx document.Tx, path string) (bool, error) {
 
 func writePlan(tx document.Tx, uid string, plan risk.Plan, state *risk.State) error {
 	for _, c := range plan.Closed {
+		if slices.ContainsFunc(plan.Signals, func(sig signal.Signal) bool { return sig.ID == c.SignalID }) {
+			return document.ErrExists // which the database says otherwise of a document that is updated and created in one go
+		}
 		f := document.Fields{"status": string(c.Status)}
 		if c.By != "" {
 			f["superseded_by"] = c.By
