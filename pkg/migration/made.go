@@ -30,8 +30,8 @@ type Finder struct {
 func (m *Mover) Finder() *Finder {
 	return &Finder{
 		m:       m,
-		backups: stream{db: m.DB, root: Records, name: Backups, fields: []string{"pruned"}},
-		signals: stream{db: m.DB, root: store.Users, name: store.Signals, fields: []string{"status"}},
+		backups: stream{db: m.DB, root: Records, query: document.Query{Collection: Backups, Group: true, Select: []string{"pruned"}}},
+		signals: stream{db: m.DB, root: store.Users, query: document.Query{Collection: store.Signals, Group: true, Select: []string{"status"}}},
 	}
 }
 
@@ -48,14 +48,14 @@ func (f *Finder) Find(ctx context.Context, r Recorded) (made Made, err error) {
 	return made, err
 }
 
-// stream is one collection of all users, root/{uid}/name, in the order of their ids.
+// stream is one collection of all users, root/{uid}/collection, in the order of their ids.
 type stream struct {
-	db         DB
-	root, name string
-	fields     []string
-	read       []document.Document // and not yet asked for
-	last       string              // path of the last one that was read
-	end        bool
+	db    DB
+	root  string
+	query document.Query      // of all there are
+	read  []document.Document // and not yet asked for
+	last  string              // path of the last one that was read
+	end   bool
 }
 
 // first is no id that anybody gives a document, and before all of them.
@@ -63,7 +63,7 @@ const first = " "
 
 // of are the documents of one user. Those of users who were left out are skipped, without being read where that saves a page.
 func (s *stream) of(ctx context.Context, uid string) (docs []document.Document, err error) {
-	of := []string{s.root, uid, s.name}
+	of := []string{s.root, uid, s.query.Collection}
 	for {
 		for len(s.read) > 0 {
 			at := strings.Split(s.read[0].Path, "/")
@@ -79,7 +79,8 @@ func (s *stream) of(ctx context.Context, uid string) (docs []document.Document, 
 		if s.end {
 			return docs, nil
 		}
-		q := document.Query{Collection: s.name, Group: true, Select: s.fields, After: s.last, Limit: 2 * page}
+		q := s.query
+		q.After, q.Limit = s.last, 2*page
 		if begin := strings.Join(of, "/") + "/" + first; s.last == "" || slices.Compare(strings.Split(s.last, "/"), strings.Split(begin, "/")) < 0 {
 			q.After = begin
 		}
