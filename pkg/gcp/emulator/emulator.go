@@ -121,12 +121,16 @@ func freePort(ctx context.Context) (string, error) {
 	return l.Addr().String(), nil
 }
 
+// awake is a project that nobody else has.
+const awake = "awake"
+
 func (e *Emulator) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWait)
 	defer cancel()
 	for {
-		if err := e.call(ctx, http.MethodGet, "/", ""); err == nil {
-			return nil
+		// It answers before it can write: the first write loads most of it, which on a busy machine takes longer than a call may.
+		if err := e.call(ctx, http.MethodPost, "/v1/projects/"+awake+"/databases/(default)/documents/"+awake, "{}"); err == nil {
+			return e.Clear(ctx, awake)
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
