@@ -181,7 +181,7 @@ func (f *Firestore) Transact(ctx context.Context, fn func(ctx context.Context, t
 	defer cancel()
 	var mine error // fn's own word comes back as it is
 	err := f.client.RunTransaction(ctx, func(ctx context.Context, t *firestore.Transaction) error {
-		tx := &transaction{db: f, tx: t}
+		tx := &transaction{db: f, tx: t, written: map[string]bool{}}
 		mine = fn(ctx, tx)
 		if mine != nil && tx.lost != nil {
 			return tx.lost // what the client knows to be worth another attempt
@@ -195,9 +195,10 @@ func (f *Firestore) Transact(ctx context.Context, fn func(ctx context.Context, t
 }
 
 type transaction struct {
-	db   *Firestore
-	tx   *firestore.Transaction
-	lost error // the read that somebody else got in between of
+	db      *Firestore
+	tx      *firestore.Transaction
+	lost    error           // the read that somebody else got in between of
+	written map[string]bool // what is there then, by path
 }
 
 func (t *transaction) Get(_ context.Context, path string) (document.Document, error) {
@@ -215,10 +216,14 @@ func (t *transaction) Get(_ context.Context, path string) (document.Document, er
 	return fromSnapshot(path, snap), nil
 }
 
+// Create finds out itself what this transaction has written: Firestore refuses the request then, as malformed.
 func (t *transaction) Create(path string, fields document.Fields) error {
 	ref, err := t.db.checked(path, fields)
 	if err != nil {
 		return err
+	}
+	if t.written[path] {
+		return fmt.Errorf("create %s: %w", path, document.ErrExists)
 	}
 	return t.tx.Create(ref, native(fields))
 }
@@ -228,6 +233,7 @@ func (t *transaction) Set(path string, fields document.Fields) error {
 	if err != nil {
 		return err
 	}
+	t.written[path] = true
 	return t.tx.Set(ref, native(fields))
 }
 
@@ -236,6 +242,7 @@ func (t *transaction) Update(path string, fields document.Fields) error {
 	if err != nil {
 		return err
 	}
+	t.written[path] = true
 	return t.tx.Update(ref, updates(fields))
 }
 
@@ -244,6 +251,7 @@ func (t *transaction) Delete(path string) error {
 	if err != nil {
 		return err
 	}
+	delete(t.written, path)
 	return t.tx.Delete(ref)
 }
 

@@ -20,7 +20,7 @@ func DB(t *testing.T, open func(t *testing.T) document.DB) {
 	for name, test := range map[string]func(*testing.T, document.DB){
 		"get": dbGet, "types": dbTypes, "create once": dbCreate, "update": dbUpdate, "precondition": dbPrecondition, "update of several": dbUpdateAll,
 		"delete": dbDelete, "delete in a transaction": dbTxDelete, "query in pages": dbQuery, "query by field": dbWhere, "query of a group": dbGroup, "rollback": dbRollback,
-		"reads before writes": dbReadsFirst, "concurrent transactions": dbContention, "concurrent creates": dbCreateRace,
+		"reads before writes": dbReadsFirst, "create of what was written": dbTxCreate, "concurrent transactions": dbContention, "concurrent creates": dbCreateRace,
 		"bad paths": dbPaths,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
@@ -238,6 +238,22 @@ func dbRollback(t *testing.T, db document.DB) {
 	want(t, db, "r/a", document.Fields{"n": int64(1)})
 	if _, err := db.Get(t.Context(), "r/new"); !errors.Is(err, document.ErrNotFound) {
 		t.Error("half of a transaction was written")
+	}
+}
+
+func dbTxCreate(t *testing.T, db document.DB) {
+	must(t, db.Set(t.Context(), "tc/a", document.Fields{"n": 1}))
+	for name, write := range map[string]func(document.Tx) error{
+		"update": func(tx document.Tx) error { return tx.Update("tc/a", document.Fields{"n": 2}) },
+		"set":    func(tx document.Tx) error { return tx.Set("tc/a", document.Fields{"n": 2}) },
+	} {
+		err := db.Transact(t.Context(), func(_ context.Context, tx document.Tx) error {
+			return errors.Join(write(tx), tx.Create("tc/a", document.Fields{"n": 3}))
+		})
+		if !errors.Is(err, document.ErrExists) {
+			t.Errorf("%s, then create: %v, want ErrExists", name, err)
+		}
+		want(t, db, "tc/a", document.Fields{"n": int64(1)})
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	decimal "github.com/alpacahq/alpacadecimal"
@@ -55,12 +54,12 @@ func (s *Store) reused(ctx context.Context, b signal.Batch, planned []signal.Sig
 		return nil
 	}
 	for _, p := range planned {
-		d, err := s.db.Get(ctx, SignalPath(b.UserID, p.ID))
-		if errors.Is(err, document.ErrNotFound) {
-			continue
-		}
+		d, err := document.Find(ctx, s.db, SignalPath(b.UserID, p.ID))
 		if err != nil {
 			return fmt.Errorf("signals of user %s, strategy %s: %w", b.UserID, b.StrategyID, err)
+		}
+		if d == nil {
+			continue
 		}
 		if made, ok := d.Fields["created_at"].(time.Time); ok && made.Before(b.CauseTick.Time().Add(-skew)) {
 			return signal.ErrReused
@@ -159,9 +158,6 @@ func there(ctx context.Context, tx document.Tx, path string) (bool, error) {
 
 func writePlan(tx document.Tx, uid string, plan risk.Plan, state *risk.State) error {
 	for _, c := range plan.Closed {
-		if slices.ContainsFunc(plan.Signals, func(sig signal.Signal) bool { return sig.ID == c.SignalID }) {
-			return document.ErrExists // which the database says otherwise of a document that is updated and created in one go
-		}
 		f := document.Fields{"status": string(c.Status)}
 		if c.By != "" {
 			f["superseded_by"] = c.By
