@@ -109,14 +109,6 @@ func (all checks) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
-// appendName is a member of an object, unless it is "".
-func appendName(b []byte, name, text string) []byte {
-	if text == "" {
-		return b
-	}
-	return appendText(append(comma(b), name...), text)
-}
-
 // comma parts what is next in an object or a list from what is before it.
 func comma(b []byte) []byte {
 	switch b[len(b)-1] {

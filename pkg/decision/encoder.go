@@ -16,19 +16,20 @@ type encoder struct {
 }
 
 func (e *encoder) record(r *Record) {
-	e.b = strconv.AppendInt(append(e.b, `{"version":`...), int64(r.Version), 10)
+	e.b = append(e.b, '{')
+	e.int(`"version":`, int64(r.Version))
 	e.text(`"user_id":`, r.UserID)
 	e.definition(`"strategy":`, &r.Definition)
 	e.cause(`"cause":`, r.Cause)
 	e.time(`"now":`, r.Now)
-	e.b = appendName(e.b, `"only_symbol":`, r.Symbol)
+	e.some(`"only_symbol":`, r.Symbol)
 	e.snapshot(`"snapshot":`, &r.Snapshot)
 	e.values(`"risk_state":`, r.State)
 	e.other(`"ended":`, r.Ended, len(r.Ended) > 0)
-	e.quotes(`"quotes":`, r.Quotes)
-	e.bars(`"bars":`, r.Bars)
+	table(e, `"quotes":`, r.Quotes, e.quote)
+	table(e, `"bars":`, r.Bars, e.bar)
 	e.other(`"answer":`, r.Answer, r.Answer != nil)
-	e.b = appendName(e.b, `"raw_model_output":`, r.Raw)
+	e.some(`"raw_model_output":`, r.Raw)
 	e.control(`"platform":`, &r.Platform)
 	e.control(`"user":`, &r.User)
 	e.text(`"max_snapshot_age":`, r.MaxAge)
@@ -50,7 +51,7 @@ func (e *encoder) definition(name string, d *Definition) {
 	if len(d.Params) > 0 {
 		e.values(`"params":`, d.Params)
 	}
-	e.b = appendName(e.b, `"mode":`, string(d.Mode))
+	e.some(`"mode":`, string(d.Mode))
 	e.values(`"limits":`, d.Limits)
 	e.close()
 }
@@ -86,9 +87,9 @@ func (e *encoder) snapshot(name string, s *Snapshot) {
 
 func (e *encoder) account(name string, a *Account) {
 	e.open(name)
-	e.b = appendName(e.b, `"id":`, a.ID)
-	e.b = appendName(e.b, `"status":`, a.Status)
-	e.b = appendName(e.b, `"currency":`, a.Currency)
+	e.some(`"id":`, a.ID)
+	e.some(`"status":`, a.Status)
+	e.some(`"currency":`, a.Currency)
 	e.figure(`"equity":`, a.Equity)
 	e.figure(`"last_equity":`, a.LastEquity)
 	e.figure(`"cash":`, a.Cash)
@@ -110,39 +111,19 @@ func (e *encoder) position(p *Position) {
 	e.figure(`"market_value":`, p.MarketValue)
 }
 
-func (e *encoder) quotes(name string, quotes Quotes) {
-	if len(quotes) == 0 {
-		return
-	}
-	e.open(name)
-	for _, symbol := range sorted(quotes) {
-		q := quotes[symbol]
-		e.b = append(appendText(comma(e.b), symbol), ':', '{')
-		e.decimal(`"bid":`, q.Bid)
-		e.decimal(`"ask":`, q.Ask)
-		e.time(`"at":`, q.At)
-		e.close()
-	}
-	e.close()
+func (e *encoder) quote(q Quote) {
+	e.decimal(`"bid":`, q.Bid)
+	e.decimal(`"ask":`, q.Ask)
+	e.time(`"at":`, q.At)
 }
 
-func (e *encoder) bars(name string, bars map[string]Bar) {
-	if len(bars) == 0 {
-		return
-	}
-	e.open(name)
-	for _, symbol := range sorted(bars) {
-		bar := bars[symbol]
-		e.b = append(appendText(comma(e.b), symbol), ':', '{')
-		e.other(`"t":`, bar.At, true)
-		e.column(`"o":`, bar.Open)
-		e.column(`"h":`, bar.High)
-		e.column(`"l":`, bar.Low)
-		e.column(`"c":`, bar.Close)
-		e.column(`"v":`, bar.Volume)
-		e.close()
-	}
-	e.close()
+func (e *encoder) bar(bar Bar) {
+	e.other(`"t":`, bar.At, true)
+	e.column(`"o":`, bar.Open)
+	e.column(`"h":`, bar.High)
+	e.column(`"l":`, bar.Low)
+	e.column(`"c":`, bar.Close)
+	e.column(`"v":`, bar.Volume)
 }
 
 func (e *encoder) column(name string, figures []decimal.Decimal) {
@@ -166,9 +147,9 @@ func (e *encoder) control(name string, c *Control) {
 	e.other(`"invalid":`, c.Invalid, len(c.Invalid) > 0)
 	t := &c.Trading
 	e.open(`"trading":`)
-	e.b = appendName(e.b, `"trading_state":`, string(t.State))
-	e.b = appendName(e.b, `"reason":`, t.Reason)
-	e.b = appendName(e.b, `"author":`, t.Author)
+	e.some(`"trading_state":`, string(t.State))
+	e.some(`"reason":`, t.Reason)
+	e.some(`"author":`, t.Author)
 	e.known(`"set_at":`, t.At)
 	e.close()
 	e.other(`"strategies":`, c.Strategies, len(c.Strategies) > 0)
@@ -182,7 +163,7 @@ func (e *encoder) intent(i *Intent) {
 	e.figure(`"target":`, i.Target)
 	e.figure(`"qty":`, i.Qty)
 	e.figure(`"confidence":`, i.Confidence)
-	e.b = appendName(e.b, `"reason":`, i.Reason)
+	e.some(`"reason":`, i.Reason)
 }
 
 func (e *encoder) denial(d *Denial) {
@@ -206,13 +187,13 @@ func (e *encoder) verdict(v *Verdict) {
 
 func (e *encoder) check(c *Check) {
 	e.text(`"limit":`, c.Limit)
-	e.b = appendName(e.b, `"level":`, c.Level)
+	e.some(`"level":`, c.Level)
 	e.figure(`"value":`, c.Value)
 	e.figure(`"bound":`, c.Bound)
 	e.figure(`"distance":`, c.Distance)
-	e.b = appendName(e.b, `"code":`, c.Code)
+	e.some(`"code":`, c.Code)
 	e.yes(`"waived":`, c.Waived)
-	e.b = appendName(e.b, `"note":`, c.Note)
+	e.some(`"note":`, c.Note)
 }
 
 func (e *encoder) signal(s *Signal) {
@@ -223,24 +204,39 @@ func (e *encoder) signal(s *Signal) {
 	e.figure(`"qty":`, s.Qty)
 	e.text(`"reason":`, s.Reason)
 	e.text(`"status":`, string(s.Status))
-	e.b = appendName(e.b, `"denial_code":`, s.DenialCode)
+	e.some(`"denial_code":`, s.DenialCode)
 	e.yes(`"shadow":`, s.Shadow)
 }
 
 func (e *encoder) member(name string) { e.b = append(comma(e.b), name...) }
 
-func (e *encoder) open(name string) { e.b = append(append(comma(e.b), name...), '{') }
+func (e *encoder) open(name string) {
+	e.member(name)
+	e.b = append(e.b, '{')
+}
 
 func (e *encoder) close() { e.b = append(e.b, '}') }
 
-func (e *encoder) text(name, s string) { e.b = appendText(append(comma(e.b), name...), s) }
+func (e *encoder) text(name, s string) {
+	e.member(name)
+	e.b = appendText(e.b, s)
+}
+
+// some is nothing where it is "".
+func (e *encoder) some(name, s string) {
+	if s != "" {
+		e.text(name, s)
+	}
+}
 
 func (e *encoder) int(name string, n int64) {
-	e.b = strconv.AppendInt(append(comma(e.b), name...), n, 10)
+	e.member(name)
+	e.b = strconv.AppendInt(e.b, n, 10)
 }
 
 func (e *encoder) decimal(name string, d decimal.Decimal) {
-	e.b = appendDecimal(append(comma(e.b), name...), d)
+	e.member(name)
+	e.b = appendDecimal(e.b, d)
 }
 
 // figure is nothing where it is null.
@@ -253,7 +249,8 @@ func (e *encoder) figure(name string, d decimal.NullDecimal) {
 // flag is nothing where it is null.
 func (e *encoder) flag(name string, f *bool) {
 	if f != nil {
-		e.b = strconv.AppendBool(append(comma(e.b), name...), *f)
+		e.member(name)
+		e.b = strconv.AppendBool(e.b, *f)
 	}
 }
 
@@ -265,7 +262,8 @@ func (e *encoder) yes(name string, is bool) {
 }
 
 func (e *encoder) time(name string, t time.Time) {
-	e.b = append(t.AppendFormat(append(append(comma(e.b), name...), '"'), time.RFC3339Nano), '"')
+	e.member(name)
+	e.b = append(t.AppendFormat(append(e.b, '"'), time.RFC3339Nano), '"')
 }
 
 // known is nothing where it is zero.
@@ -293,7 +291,8 @@ func (e *encoder) other(name string, v any, is bool) {
 		return
 	}
 	b, err := json.Marshal(v)
-	e.b = append(append(comma(e.b), name...), b...)
+	e.member(name)
+	e.b = append(e.b, b...)
 	if e.err == nil {
 		e.err = err
 	}
@@ -312,4 +311,18 @@ func list[T any](e *encoder, name string, all []T, one func(*T)) {
 		e.close()
 	}
 	e.b = append(e.b, ']')
+}
+
+// table is nothing where it is empty.
+func table[T any](e *encoder, name string, all map[string]T, one func(T)) {
+	if len(all) == 0 {
+		return
+	}
+	e.open(name)
+	for _, key := range sorted(all) {
+		e.b = append(appendText(comma(e.b), key), ':', '{')
+		one(all[key])
+		e.close()
+	}
+	e.close()
 }
