@@ -125,7 +125,6 @@ const scale = 4
 
 // weigh adds up positions, open orders and what is reserved and no order yet.
 func (e *Engine) weigh() {
-	e.gross = decimal.Zero
 	for _, p := range e.in.Snapshot.Positions {
 		s := e.stake(p.Symbol)
 		value, ok := worth(p, e.prices)
@@ -133,11 +132,7 @@ func (e *Engine) weigh() {
 			s.unpriced, e.unknown = p.Qty.Sign(), p.Symbol
 			continue
 		}
-		if value = cents(value); s.held.IsZero() {
-			s.held = value
-		} else {
-			s.held = s.held.Add(value)
-		}
+		s.held = s.held.Add(cents(value))
 	}
 	for _, o := range e.in.Snapshot.OpenOrders {
 		n, ok := e.size(o)
@@ -158,7 +153,6 @@ func (e *Engine) weigh() {
 			e.symbols++
 		}
 	}
-	e.gross = cents(e.gross)
 }
 
 // purse is the predecessor's buying power less the buffer and what is reserved.
@@ -180,7 +174,7 @@ func (e *Engine) purse() {
 func (e *Engine) stake(symbol string) *stake {
 	s := e.stakes[symbol]
 	if s == nil {
-		s = &stake{held: decimal.Zero}
+		s = &stake{}
 		e.stakes[symbol] = s
 	}
 	return s
@@ -199,20 +193,9 @@ func (s *stake) opening() (sum decimal.Decimal) {
 	if !s.pending {
 		return sum
 	}
-	buys, sells := s.buying, s.selling
-	switch s.held.Sign() {
-	case -1:
-		buys = buys.Add(s.held)
-	case 1:
-		sells = sells.Sub(s.held)
-	}
-	if buys.IsPositive() {
-		sum = buys
-	}
-	if sells.IsPositive() {
-		sum = sum.Add(sells)
-	}
-	return sum
+	buys := s.buying.Add(decimal.Min(s.held, decimal.Zero))
+	sells := s.selling.Sub(decimal.Max(s.held, decimal.Zero))
+	return decimal.Max(buys, decimal.Zero).Add(decimal.Max(sells, decimal.Zero))
 }
 
 // busy: something is held, or about to be.

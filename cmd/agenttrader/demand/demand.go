@@ -13,6 +13,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/cloud"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
 	"github.com/agenttrader/agenttrader/services/signaler"
 	signalercloud "github.com/agenttrader/agenttrader/services/signaler/cloud"
@@ -127,7 +128,7 @@ func rows(made []signaler.Made) [][]string {
 			out = append(out, []string{"-", tty.Escape(m.StrategyID, 60), "nothing" + again, "it wants nothing to be done"})
 		}
 		for _, s := range m.Signals {
-			what := fmt.Sprintf("%s %s %s", s.Action, s.Symbol, s.Notional.StringFixed(2))
+			what := fmt.Sprintf("%s %s %s", s.Action, s.Symbol, account.Cents(s.Notional))
 			if s.DenialCode != "" {
 				what = fmt.Sprintf("%s %s", s.Action, s.DenialCode)
 			}

@@ -13,6 +13,7 @@ import (
 	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/decision"
 	"github.com/agenttrader/agenttrader/pkg/risk"
 )
@@ -121,7 +122,7 @@ func (p *page) describe(w whole) error {
 		if s.Qty.Valid {
 			shares = fmt.Sprintf(" (%s shares)", s.Qty.Decimal)
 		}
-		say("signal", "%s: %s %s %s%s, %s%s: %s", s.ID, s.Action, s.Symbol, s.Notional.StringFixed(2), shares, s.Status, code, s.Reason)
+		say("signal", "%s: %s %s %s%s, %s%s: %s", s.ID, s.Action, s.Symbol, account.Cents(s.Notional), shares, s.Status, code, s.Reason)
 	}
 	if w.Same != nil {
 		p.replayed(say, w)
@@ -133,7 +134,7 @@ func (p *page) describe(w whole) error {
 // verdict is a table of all checks of one intent.
 func (p *page) verdict(b *strings.Builder, v decision.Verdict) error {
 	i := v.Intent
-	fmt.Fprintf(b, "\nintent     %s\n", tty.Escape(fmt.Sprintf("%s %s %s, of which %s open exposure: %s", i.Action, i.Symbol, i.Notional.StringFixed(2), v.Opens.StringFixed(2), i.Reason), shown))
+	fmt.Fprintf(b, "\nintent     %s\n", tty.Escape(fmt.Sprintf("%s %s %s, of which %s open exposure: %s", i.Action, i.Symbol, account.Cents(i.Notional), account.Cents(v.Opens), i.Reason), shown))
 	rows := [][]string{{"LIMIT", "LEVEL", "VALUE", "BOUND", "DISTANCE", "VERDICT"}}
 	for _, c := range v.Checks {
 		rows = append(rows, []string{tty.Escape(c.Limit, 40), dash(c.Level), figure(c.Value), figure(c.Bound), figure(c.Distance), tty.Escape(said(c), shown)})
@@ -164,7 +165,7 @@ func (p *page) replayed(say func(name, format string, args ...any), w whole) {
 		say("denied", "%s: %s", d.Code, d.Reason)
 	}
 	for _, s := range w.Replayed.Signals {
-		say("signal", "%s %s %s, %s %s: %s", s.Action, s.Symbol, s.Notional.StringFixed(2), s.Status, s.DenialCode, s.Reason)
+		say("signal", "%s %s %s, %s %s: %s", s.Action, s.Symbol, account.Cents(s.Notional), s.Status, s.DenialCode, s.Reason)
 	}
 }
 

@@ -112,13 +112,13 @@ func (a *cli) view(ctx context.Context, d *desk) (view, error) {
 	if err != nil && !errors.Is(err, account.ErrNotFound) {
 		return v, err
 	}
-	v.Day = &day{Start: stamp(state.Day.Start), Orders: state.Day.Orders, Notional: state.Day.Notional.StringFixed(2), Reserved: state.Reserved(snap).StringFixed(2), Reservations: len(state.Reservations)}
+	v.Day = &day{Start: stamp(state.Day.Start), Orders: state.Day.Orders, Notional: account.Cents(state.Day.Notional), Reserved: account.Cents(state.Reserved(snap)), Reservations: len(state.Reservations)}
 	if state.Mark.Equity.Valid {
-		v.Day.Mark = state.Mark.Equity.Decimal.StringFixed(2)
+		v.Day.Mark = account.Cents(state.Mark.Equity.Decimal)
 	}
 	for _, b := range state.Breaches {
 		if a.strategy == "" || b.Strategy == "" || b.Strategy == a.strategy {
-			v.Breaches = append(v.Breaches, breach{b.Strategy, b.Code, stamp(b.At), b.Value.StringFixed(2), b.Bound.StringFixed(2)})
+			v.Breaches = append(v.Breaches, breach{b.Strategy, b.Code, stamp(b.At), account.Cents(b.Value), account.Cents(b.Bound)})
 		}
 	}
 	return v, nil

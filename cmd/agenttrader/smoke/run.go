@@ -216,7 +216,7 @@ func (r *run) awaitSignal(ctx context.Context) (string, error) {
 		r.report.Denial = s.DenialCode
 		return fmt.Sprintf("a denial, %s, and no trade: %s", s.DenialCode, s.Reason), nil
 	}
-	return fmt.Sprintf("%s %s for $%s, %s, until %s: %s", s.Action, s.Symbol, s.Notional.StringFixed(2), s.Status, s.ExpiresAt.UTC().Format(time.TimeOnly), s.Reason), nil
+	return fmt.Sprintf("%s %s for $%s, %s, until %s: %s", s.Action, s.Symbol, account.Cents(s.Notional), s.Status, s.ExpiresAt.UTC().Format(time.TimeOnly), s.Reason), nil
 }
 
 func (r *run) whyNoSignal() string {
