@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/onboard"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/serve"
 	"github.com/agenttrader/agenttrader/pkg/store"
@@ -83,6 +85,33 @@ func (p *Project) Keys(ctx context.Context, topic string) (secret.Custody, error
 		}
 	}
 	return p.Custody(ctx, gcp.VaultWriting{Topic: topic})
+}
+
+// Onboarding is what stores keys, after Alpaca at these hosts took them; topic is Keys'.
+func (p *Project) Onboarding(ctx context.Context, hosts alpaca.Hosts, topic string) (*onboard.Keys, error) {
+	documents, err := p.Store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	custody, err := p.Keys(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	b, err := alpaca.New(alpaca.Config{PaperURL: hosts.Paper, LiveURL: hosts.Live})
+	if err != nil {
+		return nil, err
+	}
+	return &onboard.Keys{Users: documents, Custody: custody, Broker: b, Snapshots: documents}, nil
+}
+
+// Remover takes users out, and their keys out of what Keys has opened; legacyUser is LEGACY_USER.
+func (p *Project) Remover(ctx context.Context, custody secret.Custody, legacyUser string) (*onboard.Remover, error) {
+	db, err := p.Firestore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	documents := store.New(db)
+	return &onboard.Remover{DB: db, Users: documents, Roster: documents, Custody: custody, LegacyUser: legacyUser}, nil
 }
 
 // Opened closes the project again if what it was opened for failed.

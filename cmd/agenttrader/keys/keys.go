@@ -15,7 +15,6 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/broker/alpaca"
 	"github.com/agenttrader/agenttrader/pkg/envelope"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
-	"github.com/agenttrader/agenttrader/pkg/onboard"
 	"github.com/agenttrader/agenttrader/pkg/secret"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -117,19 +116,9 @@ func openKeys(ctx context.Context, project, topic string) (_ *counter, err error
 		return nil, err
 	}
 	defer p.Opened(&err)
-	documents, err := p.Store(ctx)
+	k, err := p.Onboarding(ctx, hosts, topic)
 	if err != nil {
 		return nil, err
 	}
-	custody, err := p.Keys(ctx, topic)
-	if err != nil {
-		return nil, err
-	}
-	b, err := alpaca.New(alpaca.Config{PaperURL: hosts.Paper, LiveURL: hosts.Live})
-	if err != nil {
-		return nil, err
-	}
-	return &counter{
-		where: p.String(), keys: &onboard.Keys{Users: documents, Custody: custody, Broker: b, Snapshots: documents}, close: p.Close,
-	}, nil
+	return &counter{where: p.String(), keys: k, close: p.Close}, nil
 }

@@ -48,22 +48,16 @@ func openCloud(ctx context.Context, project string) (_ *desk, err error) {
 	if err != nil {
 		return nil, err
 	}
-	documents, err := p.Store(ctx)
+	k, err := p.Onboarding(ctx, hosts, "")
 	if err != nil {
 		return nil, err
 	}
-	custody, err := p.Keys(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	b, err := alpaca.New(alpaca.Config{PaperURL: hosts.Paper, LiveURL: hosts.Live})
+	remover, err := p.Remover(ctx, k.Custody, legacy.User)
 	if err != nil {
 		return nil, err
 	}
 	return &desk{
-		where: p.String(), db: db, store: documents, now: time.Now, pause: time.Second, cleanUp: 2 * time.Minute, close: p.Close,
-		keys:    &onboard.Keys{Users: documents, Custody: custody, Broker: b, Snapshots: documents},
-		remover: &onboard.Remover{DB: db, Users: documents, Roster: documents, Custody: custody, LegacyUser: legacy.User},
+		where: p.String(), db: db, store: store.New(db), keys: k, remover: remover, now: time.Now, pause: time.Second, cleanUp: 2 * time.Minute, close: p.Close,
 	}, nil
 }
 

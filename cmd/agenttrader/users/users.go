@@ -54,10 +54,6 @@ func openCloud(ctx context.Context, project string) (_ *desk, err error) {
 		return nil, err
 	}
 	defer p.Opened(&err)
-	db, err := p.Firestore(ctx)
-	if err != nil {
-		return nil, err
-	}
 	s, err := p.Store(ctx)
 	if err != nil {
 		return nil, err
@@ -66,7 +62,10 @@ func openCloud(ctx context.Context, project string) (_ *desk, err error) {
 		where: p.String(), users: s, documents: s, now: time.Now, close: p.Close,
 		remover: func(ctx context.Context) (*onboard.Remover, error) {
 			custody, err := p.Keys(ctx, "")
-			return &onboard.Remover{DB: db, Users: s, Roster: s, Custody: custody, LegacyUser: legacy.User}, err
+			if err != nil {
+				return nil, err
+			}
+			return p.Remover(ctx, custody, legacy.User)
 		},
 	}, nil
 }
