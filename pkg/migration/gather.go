@@ -24,19 +24,13 @@ type People map[string]string
 // People lists all users.
 func (m *Mover) People(ctx context.Context) (People, error) {
 	all := People{}
-	for after := ""; ; {
-		docs, err := m.DB.Query(ctx, document.Query{Collection: store.Users, Select: []string{"tenant_id"}, After: after, Limit: page})
+	for d, err := range document.All(ctx, m.DB, document.Query{Collection: store.Users, Select: []string{"tenant_id"}}) {
 		if err != nil {
 			return nil, fmt.Errorf("list the users: %w", err)
 		}
-		for _, d := range docs {
-			all[d.ID()], _ = d.Fields["tenant_id"].(string)
-		}
-		if len(docs) < page {
-			return all, nil
-		}
-		after = docs[page-1].ID()
+		all[d.ID()], _ = d.Fields["tenant_id"].(string)
 	}
+	return all, nil
 }
 
 // byTenant is the users of each tenant.
@@ -184,19 +178,13 @@ func (m *Mover) GlobalLeft(ctx context.Context, rows []Row) (left []Unclaimed, e
 
 // eachTenant calls fn with each tenant that has a snapshot. The tenants need have no documents of their own, so the snapshots are listed.
 func (m *Mover) eachTenant(ctx context.Context, fn func(tid string, d document.Document)) error {
-	for after := ""; ; {
-		docs, err := m.DB.Query(ctx, document.Query{Collection: TenantAccounts, Group: true, Select: []string{"user_id", "tenant_id"}, After: after, Limit: page})
+	for d, err := range document.All(ctx, m.DB, document.Query{Collection: TenantAccounts, Group: true, Select: []string{"user_id", "tenant_id"}}) {
 		if err != nil {
 			return fmt.Errorf("list the tenants' snapshots: %w", err)
 		}
-		for _, d := range docs {
-			if p := strings.Split(d.Path, "/"); len(p) == 4 && p[0] == Tenants && p[3] == primaryID {
-				fn(p[1], d)
-			}
+		if p := strings.Split(d.Path, "/"); len(p) == 4 && p[0] == Tenants && p[3] == primaryID {
+			fn(p[1], d)
 		}
-		if len(docs) < page {
-			return nil
-		}
-		after = docs[page-1].Path
 	}
+	return nil
 }

@@ -58,6 +58,9 @@ type stream struct {
 	end   bool
 }
 
+// page is how many documents are read at once.
+const page = 600
+
 // first is no id that anybody gives a document, and before all of them.
 const first = " "
 
@@ -80,7 +83,7 @@ func (s *stream) of(ctx context.Context, uid string) (docs []document.Document, 
 			return docs, nil
 		}
 		q := s.query
-		q.After, q.Limit = s.last, 2*page
+		q.After, q.Limit = s.last, page
 		if begin := strings.Join(of, "/") + "/" + first; s.last == "" || slices.Compare(strings.Split(s.last, "/"), strings.Split(begin, "/")) < 0 {
 			q.After = begin
 		}

@@ -27,9 +27,6 @@ func activated(name string, was, has any) bool {
 	return name == "status" && was == string(user.Pending) && has == string(user.Active)
 }
 
-// page is how many documents are read at once.
-const page = 300
-
 // Restored is what became of a user who was taken back.
 type Restored struct {
 	Documents int  // that were pruned, and are back
@@ -87,15 +84,16 @@ func (m *Mover) made(ctx context.Context, uid string) (view, error) {
 // Forget is for a user who was removed: what is kept of them is deleted, but for the fact that they must not come back. Of a user who
 // was never migrated nothing is noted. It returns how many copies there were.
 func (m *Mover) Forget(ctx context.Context, uid string) (copies int, err error) {
-	q := document.Query{Collection: recordPath(uid) + "/" + Backups, Select: []string{"path"}}
-	if err = m.eachBackup(ctx, q, func(d document.Document) error {
-		copies++
-		if m.DryRun {
-			return nil
+	for d, err := range document.All(ctx, m.DB, document.Query{Collection: recordPath(uid) + "/" + Backups, Select: []string{"path"}}) {
+		if err != nil {
+			return copies, err
 		}
-		return m.DB.Delete(ctx, d.Path, time.Time{})
-	}); err != nil {
-		return copies, err
+		if copies++; m.DryRun {
+			continue
+		}
+		if err := m.DB.Delete(ctx, d.Path, time.Time{}); err != nil {
+			return copies, err
+		}
 	}
 	d, err := document.Find(ctx, m.DB, recordPath(uid))
 	if err != nil || d == nil || m.DryRun {
@@ -106,10 +104,16 @@ func (m *Mover) Forget(ctx context.Context, uid string) (copies int, err error) 
 
 // Kept calls fn with each backup of a user, and the document that it keeps, as it was. damaged says why that can't be read.
 func (m *Mover) Kept(ctx context.Context, uid string, fn func(backup, of document.Document, damaged error) error) error {
-	return m.eachBackup(ctx, document.Query{Collection: recordPath(uid) + "/" + Backups}, func(d document.Document) error {
-		b, err := parseBackup(d)
-		return fn(d, b.of, err)
-	})
+	for d, err := range document.All(ctx, m.DB, document.Query{Collection: recordPath(uid) + "/" + Backups}) {
+		if err != nil {
+			return err
+		}
+		b, damaged := parseBackup(d)
+		if err := fn(d, b.of, damaged); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // restoreAll puts the pruned documents back. One that has been written since is newer, and stays. A backup that can't be read holds up
@@ -129,24 +133,6 @@ func (m *Mover) restoreAll(ctx context.Context, backups []document.Document) (re
 		}
 	}
 	return restored, damaged
-}
-
-func (m *Mover) eachBackup(ctx context.Context, q document.Query, fn func(document.Document) error) error {
-	for q.Limit = page; ; {
-		docs, err := m.DB.Query(ctx, q)
-		if err != nil {
-			return err
-		}
-		for _, d := range docs {
-			if err := fn(d); err != nil {
-				return err
-			}
-		}
-		if len(docs) < page {
-			return nil
-		}
-		q.After = docs[page-1].ID()
-	}
 }
 
 func (m *Mover) restore(ctx context.Context, path string) (restored int, err error) {

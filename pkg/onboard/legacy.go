@@ -86,9 +86,6 @@ func (r *Remover) nobodyElse(ctx context.Context, tenant, userID string) (bool, 
 	return !slices.ContainsFunc(docs, func(d document.Document) bool { return d.ID() != userID }), err
 }
 
-// page is how many signals are read at once.
-const page = 300
-
 // unnamed looks for signals that name nobody, which no query can ask for. They are the legacy user's; if nobody has said who that is, a
 // look at the first of them is enough to tell that there are some.
 func (r *Remover) unnamed(ctx context.Context, p user.Profile, first string, of *legacy) error {
@@ -96,27 +93,26 @@ func (r *Remover) unnamed(ctx context.Context, p user.Profile, first string, of 
 	if err != nil {
 		return err
 	}
-	for after := ""; ; {
-		docs, err := r.DB.Query(ctx, document.Query{Collection: store.Signals, Select: []string{"user_id", "tenant_id"}, After: after, Limit: page})
+	const look = 300
+	seen := 0
+	for d, err := range document.All(ctx, r.DB, document.Query{Collection: store.Signals, Select: []string{"user_id", "tenant_id"}}) {
 		if err != nil {
 			return err
 		}
-		for _, d := range docs {
-			tenant := d.Fields["tenant_id"]
-			names := d.Fields["user_id"] != nil && d.Fields["user_id"] != "" ||
-				tenant != nil && tenant != "" && (tenant != migration.LocalTenant || !free || p.TenantID == migration.LocalTenant)
-			switch {
-			case names:
-			case first == "":
-				of.unnamed = d.Path
-				return nil
-			default:
-				of.theirs = append(of.theirs, d)
-			}
+		tenant := d.Fields["tenant_id"]
+		names := d.Fields["user_id"] != nil && d.Fields["user_id"] != "" ||
+			tenant != nil && tenant != "" && (tenant != migration.LocalTenant || !free || p.TenantID == migration.LocalTenant)
+		switch {
+		case names:
+		case first == "":
+			of.unnamed = d.Path
+			return nil
+		default:
+			of.theirs = append(of.theirs, d)
 		}
-		if len(docs) < page || first == "" {
+		if seen++; first == "" && seen == look { // as many as All reads at once
 			return nil
 		}
-		after = docs[page-1].ID()
 	}
+	return nil
 }
