@@ -41,11 +41,14 @@ func Require(t testing.TB) {
 	}
 }
 
-// Main runs a package's tests, and ends the emulator after them.
-func Main(m *testing.M) {
+// Main runs a package's tests, ends the emulator after them, and calls what the package has to do then.
+func Main(m *testing.M, after ...func()) {
 	code := m.Run()
 	if shared != nil {
 		shared.Stop()
+	}
+	for _, fn := range after {
+		fn()
 	}
 	os.Exit(code)
 }
