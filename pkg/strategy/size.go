@@ -216,7 +216,7 @@ func Size(in Input, intents ...Intent) (Decision, error) {
 			buys = append(buys, sized)
 		}
 	}
-	if all := append(sells, buys...); len(all) > 0 {
+	if all := slices.Concat(sells, buys); len(all) > 0 {
 		return Decision{Intents: all}, nil
 	}
 	return Decision{}, denied
