@@ -40,21 +40,21 @@ func PeekChange(body []byte, names ...string) (Change, error) {
 
 func decodeChange(body []byte, names, old []string) (c Change, err error) {
 	for b := body; len(b) > 0; {
-		f, rest, err := next(b)
-		if err != nil {
-			return Change{}, fmt.Errorf("body is not a DocumentEventData protobuf: %w", err)
+		f, rest, ok := next(b)
+		if !ok {
+			return Change{}, fmt.Errorf("body is not a DocumentEventData protobuf: %w", errWire)
 		}
-		switch {
-		case f.message(numValue):
+		b = rest
+		switch f.tag {
+		case numValue<<3 | length:
 			if c.New, err = readDocument(f.bytes, names); err != nil {
 				return Change{}, fmt.Errorf("value: %w", err)
 			}
-		case f.message(numOld):
+		case numOld<<3 | length:
 			if c.Old, err = readDocument(f.bytes, old); err != nil {
 				return Change{}, fmt.Errorf("old_value: %w", err)
 			}
 		}
-		b = rest
 	}
 	switch {
 	case c.Old == nil && c.New == nil:
@@ -112,22 +112,23 @@ func Decode(b []byte) (Document, error) {
 // readDocument reads the fields named, or all if names is nil. A missing time stays zero.
 func readDocument(b []byte, names []string) (*Document, error) {
 	d := &Document{}
-	for rest := b; len(rest) > 0; {
-		f, after, err := next(rest)
-		if err != nil {
-			return nil, err
+	var err error
+	for left := b; len(left) > 0; {
+		f, rest, ok := next(left)
+		if !ok {
+			return nil, errWire
 		}
-		rest = after
-		switch {
-		case f.message(numName):
+		left = rest
+		switch f.tag {
+		case numName<<3 | length:
 			if d.Path, err = pathOf(f.bytes); err != nil {
 				return nil, err
 			}
-		case f.message(numCreated):
+		case numCreated<<3 | length:
 			if d.CreateTime, err = readTime(f.bytes); err != nil {
 				return nil, fmt.Errorf("document %.100s: create_time: %w", d.Path, err)
 			}
-		case f.message(numUpdated):
+		case numUpdated<<3 | length:
 			if d.UpdateTime, err = readTime(f.bytes); err != nil {
 				return nil, fmt.Errorf("document %.100s: update_time: %w", d.Path, err)
 			}
@@ -140,7 +141,6 @@ func readDocument(b []byte, names []string) (*Document, error) {
 	if names == nil {
 		r = reader{b, string(b)}
 	}
-	var err error
 	if d.Fields, err = r.fields(b, numFields, -1, names); err != nil {
 		return nil, fmt.Errorf("document %.100s: %w", d.Path, err)
 	}
@@ -168,17 +168,17 @@ func Merge(old []byte, f Fields, updated time.Time) ([]byte, error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	b := (*buf)[:0]
-	for rest := old; len(rest) > 0; {
-		one, after, err := next(rest)
-		if err != nil {
-			return nil, err
+	for left := old; len(left) > 0; {
+		one, rest, ok := next(left)
+		if !ok {
+			return nil, errWire
 		}
-		whole := rest[:len(rest)-len(after)]
-		rest = after
-		if one.message(numUpdated) {
+		whole := left[:len(left)-len(rest)]
+		left = rest
+		switch one.tag {
+		case numUpdated<<3 | length:
 			continue
-		}
-		if one.message(numFields) {
+		case numFields<<3 | length:
 			key, _, _, err := entry(one.bytes)
 			if err != nil {
 				return nil, err

@@ -201,14 +201,14 @@ func TestRemovalMeetsKeys(t *testing.T) {
 			w.add("u")
 			next := w.good(w.paper, "next")
 			count := 0
-			w.steps(func(context.Context) error { // between any two steps of the one the other one happens
+			w.steps(func(ctx context.Context) error { // between any two steps of the one the other one happens
 				w.mu.Lock()
 				count++
 				now := count == n
 				w.mu.Unlock()
 				if now {
 					w.steps(func(context.Context) error { return nil })
-					if _, err := w.remover.Remove(t.Context(), "u"); err != nil {
+					if _, err := w.remover.Remove(ctx, "u"); err != nil {
 						t.Errorf("removal at %d: %v", n, err)
 					}
 				}

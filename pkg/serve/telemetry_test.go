@@ -22,8 +22,8 @@ import (
 // cloudRuns is what Cloud Run's front end puts on a request.
 const cloudRuns = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-// service runs one whose handler is h, posts one event to it, and stops it; how it ended, and how long that took.
-func service(t *testing.T, receiver string, sample float64, h event.Handler) (logs string, err error, took time.Duration) {
+// service runs one whose handler is h, posts one event to it, and stops it; how long that took, and how it ended.
+func service(t *testing.T, receiver string, sample float64, h event.Handler) (logs string, took time.Duration, err error) {
 	t.Helper()
 	var b bytes.Buffer
 	at := make(chan string, 1)
@@ -52,7 +52,7 @@ func service(t *testing.T, receiver string, sample float64, h event.Handler) (lo
 	stop()
 	began := time.Now()
 	err = <-ended
-	return b.String(), err, time.Since(began)
+	return b.String(), time.Since(began), err
 }
 
 type down struct{}
@@ -80,7 +80,7 @@ func TestStopSendsTheLastOfIt(t *testing.T) {
 	told := &otlptest.Receiver{}
 	server := httptest.NewServer(told)
 	defer server.Close()
-	if _, err, _ := service(t, server.URL, 1, func(context.Context, event.Event) error { return nil }); err != nil {
+	if _, _, err := service(t, server.URL, 1, func(context.Context, event.Event) error { return nil }); err != nil {
 		t.Error(err)
 	}
 	if len(told.Spans()) != 1 || len(told.Points("agenttrader_event_duration_seconds")) != 1 {
@@ -94,7 +94,7 @@ func TestStopDoesNotWaitForAReceiverThatHangs(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
 	defer server.Close()
 	defer close(hang)
-	_, _, took := service(t, server.URL, 1, func(context.Context, event.Event) error { return nil })
+	_, took, _ := service(t, server.URL, 1, func(context.Context, event.Event) error { return nil })
 	if took > flushAtMost+2*time.Second {
 		t.Errorf("the stop took %s, want %s at most", took, flushAtMost)
 	}
@@ -105,7 +105,7 @@ func TestLogsStandBesideCloudRuns(t *testing.T) {
 	told := &otlptest.Receiver{}
 	server := httptest.NewServer(told)
 	defer server.Close()
-	logs, err, _ := service(t, server.URL, 0, func(context.Context, event.Event) error { return event.Reject(errors.New("no")) })
+	logs, _, err := service(t, server.URL, 0, func(context.Context, event.Event) error { return event.Reject(errors.New("no")) })
 	if err != nil {
 		t.Error(err)
 	}
@@ -120,7 +120,7 @@ func TestFaultsAreReported(t *testing.T) {
 	told := &otlptest.Receiver{}
 	server := httptest.NewServer(told)
 	defer server.Close()
-	logs, err, _ := service(t, server.URL, 1, func(context.Context, event.Event) error { panic("a key") })
+	logs, _, err := service(t, server.URL, 1, func(context.Context, event.Event) error { panic("a key") })
 	if err != nil {
 		t.Error(err)
 	}

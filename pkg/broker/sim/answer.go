@@ -19,7 +19,8 @@ func answer(w http.ResponseWriter, v any) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	*buf = append(b, '\n')
+	b = append(b, '\n')
+	*buf = b
 	w.Header().Set("Content-Length", strconv.Itoa(len(*buf)))
 	_, _ = w.Write(*buf)
 }
