@@ -17,7 +17,7 @@ const (
 
 	lateAfter  = 10 * time.Second // a bar that should be there and is not, is asked for again: after 10, 20 and 30 s
 	lateTries  = 3
-	dayRevised = 20 * time.Minute // the closing auction's price comes after the close: a day's bar is read once more
+	dayRevised = 20 * time.Minute // the closing auction's price comes after the close: a day's bar is read once more; one that did not come, so often
 	fewNew     = 8                // so many bars are added to those that are known; more are all read anew
 )
 
@@ -223,6 +223,8 @@ func (c *BarCache) keep(symbol string, e *entry[[]Bar], t Timeframe, by time.Tim
 	case late && e.tries < lateTries:
 		e.tries++
 		e.again, e.missing = now.Add(time.Duration(e.tries)*lateAfter), due
+	case late && t == OneDay: // the strategies that run in the next session want it
+		e.again = now.Add(dayRevised)
 	case !late && t == OneDay && !IsCrypto(symbol) && now.Before(revised):
 		e.again = revised
 	}

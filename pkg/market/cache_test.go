@@ -490,6 +490,36 @@ func TestDailyBars(t *testing.T) {
 	})
 }
 
+// A day's bar that comes long after the close is there for the next session, whoever asked for it too early; one that never
+// comes is asked for three times an hour, and nobody waits for it.
+func TestDailyBarsThatComeLate(t *testing.T) {
+	at(t, "2026-11-23 16:00:00", func(t *testing.T, s *source, c *market.BarCache) {
+		s.set(func() { s.late["SPY"], s.late["TLT"] = 90*time.Minute, 24*time.Hour })
+		ask := func() (map[string][]market.Bar, error) {
+			return c.Closed(t.Context(), []string{"SPY", "TLT"}, market.OneDay, 20, time.Now())
+		}
+		for range 180 {
+			_, _ = ask()
+			time.Sleep(time.Second)
+		}
+		s.take()
+		for range 6 * 60 {
+			if _, err := ask(); errors.Is(err, market.ErrLate) {
+				t.Fatalf("at %s: %v", time.Now(), err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if asked := s.take(); len(asked) > 20 {
+			t.Errorf("%d requests in six hours: %q", len(asked), asked)
+		}
+		time.Sleep(time.Until(ny(t, "2026-11-24 10:00:00")))
+		got, _ := ask()
+		if at := got["SPY"][19].At; !at.Equal(ny(t, "2026-11-23 00:00:00")) {
+			t.Errorf("in the next session SPY's newest bar is of %s", at)
+		}
+	})
+}
+
 func TestBarsInTrouble(t *testing.T) {
 	at(t, "2026-11-24 12:00:01", func(t *testing.T, s *source, c *market.BarCache) {
 		ask := func() (map[string][]market.Bar, error) {

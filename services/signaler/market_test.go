@@ -3,6 +3,8 @@ package signaler_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -188,6 +190,36 @@ func TestCloseComesAgain(t *testing.T) {
 		}
 		if got != tt.want {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
+// A day's bar that came late is what the next session is decided on; without it there is none.
+func TestSessionWantsTheDaysBar(t *testing.T) {
+	monday := fmt.Sprintf("1Day close %d.00", time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC).Unix()/300%1_000_000)
+	for late, want := range map[time.Duration]string{90 * time.Second: "buy on " + monday, 20 * time.Hour: "BARS_LATE"} {
+		w := newWorld(t)
+		x := w.exchange(t)
+		closes := time.Date(2026, 11, 23, 21, 0, 0, 0, time.UTC)
+		w.kind(t, strategy.KindSMACross, map[string]any{"symbols": []any{"SPY"}, "fast": int64(1), "slow": int64(3), "at": "session"})
+		x.late = late
+		for m := -1; m < 36; m++ { // another user's, who runs at the close
+			w.now = closes.Add(time.Duration(m) * 5 * time.Second)
+			_, _ = x.cache.Closed(t.Context(), []string{"SPY"}, market.OneDay, 3, w.now)
+		}
+		session := time.Date(2026, 11, 24, 15, 0, 2, 0, time.UTC)
+		must(t, w.at(t, session.Add(-time.Minute), nil))
+		must(t, w.at(t, session, nil))
+		got := ""
+		for _, f := range w.signals(t) {
+			if got += f["action"].(string); got == "flat" {
+				got = f["denial_code"].(string)
+			} else if _, close, ok := strings.Cut(f["reason"].(string), ", "); ok {
+				got += " on " + close
+			}
+		}
+		if got != want {
+			t.Errorf("the bar came %s late: %q, want %q", late, got, want)
 		}
 	}
 }
