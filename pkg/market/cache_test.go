@@ -433,7 +433,8 @@ func TestLateBarsAndSplits(t *testing.T) {
 	})
 }
 
-// Late is what may yet come: for as long as it is asked for again, and of a bar within a day that others have, for 10 s.
+// Late is what may yet come: for as long as it is asked for again, and of a bar within a day that others have, for 10 s. What
+// nobody has by then is missing.
 func TestLate(t *testing.T) {
 	for name, tt := range map[string]struct {
 		when      string
@@ -443,29 +444,35 @@ func TestLate(t *testing.T) {
 	}{
 		"all in time":               {"2026-11-24 12:00:00", "5Min", nil, nil},
 		"all by 5 s":                {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": 5 * time.Second, "TLT": 5 * time.Second}, map[string]time.Duration{"SPY": 10 * time.Second, "TLT": 10 * time.Second}},
-		"all for ever":              {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": time.Hour, "TLT": time.Hour}, map[string]time.Duration{"SPY": 60 * time.Second, "TLT": 60 * time.Second}},
+		"all for ever":              {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": time.Hour, "TLT": time.Hour}, map[string]time.Duration{"SPY": market.Patience, "TLT": market.Patience}},
+		"all by 119 s":              {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": 119 * time.Second, "TLT": 119 * time.Second}, map[string]time.Duration{"SPY": market.Patience, "TLT": market.Patience}},
 		"one was not traded":        {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"TLT": time.Hour}, map[string]time.Duration{"TLT": 10 * time.Second}},
-		"a day's":                   {"2026-11-24 16:00:00", "1Day", map[string]time.Duration{"TLT": time.Hour}, map[string]time.Duration{"TLT": 60 * time.Second}},
+		"a day's":                   {"2026-11-24 16:00:00", "1Day", map[string]time.Duration{"TLT": time.Hour}, map[string]time.Duration{"TLT": market.Patience}},
 		"in the evening":            {"2026-11-24 18:00:00", "5Min", map[string]time.Duration{"SPY": 3 * time.Hour, "TLT": 3 * time.Hour}, nil},
 		"before anything is traded": {"2026-11-24 09:30:00", "30Min", map[string]time.Duration{"SPY": time.Hour}, nil},
 	} {
 		at(t, tt.when, func(t *testing.T, s *source, c *market.BarCache) {
 			maps.Copy(s.late, tt.late)
-			begin, last := time.Now(), map[string]time.Duration{}
+			begin, last, missing := time.Now(), map[string]time.Duration{}, map[string]bool{}
 			for range 130 {
 				for _, symbol := range []string{"SPY", "TLT"} {
-					if _, err := c.Closed(t.Context(), []string{"SPY", "TLT"}, tt.timeframe, 10, time.Now()); err != nil && !errors.Is(err, market.ErrLate) {
+					if _, err := c.Closed(t.Context(), []string{"SPY", "TLT"}, tt.timeframe, 10, time.Now()); err != nil && !errors.Is(err, market.ErrLate) && !errors.Is(err, market.ErrMissing) {
 						t.Fatal(err)
 					}
-					if _, err := c.Closed(t.Context(), []string{symbol}, tt.timeframe, 10, time.Now()); err != nil {
+					_, err := c.Closed(t.Context(), []string{symbol}, tt.timeframe, 10, time.Now())
+					if errors.Is(err, market.ErrLate) {
 						last[symbol] = time.Since(begin).Truncate(time.Second) + time.Second
 					}
+					missing[symbol] = errors.Is(err, market.ErrMissing)
 				}
 				time.Sleep(time.Second)
 			}
 			for _, symbol := range []string{"SPY", "TLT"} {
 				if got, want := last[symbol], tt.want[symbol]; got < want || got > want+5*time.Second {
 					t.Errorf("%s: %s is late until %s after the close, want %s", name, symbol, got, want)
+				}
+				if want := tt.want[symbol] == market.Patience && tt.late[symbol] > market.Patience; missing[symbol] != want {
+					t.Errorf("%s: %s is missing at last: %t, want %t", name, symbol, missing[symbol], want)
 				}
 			}
 		})
