@@ -220,6 +220,30 @@ func TestReservationsFull(t *testing.T) {
 	}
 }
 
+// One cause, one denial: it is for all symbols of the run that find no room, and supersedes what theirs would have.
+func TestReservationsFullIsSaidOnce(t *testing.T) {
+	in := input(nil)
+	for i := range 199 {
+		in.State.Reserve(signal.Signal{ID: fmt.Sprint(i), StrategyID: "other", Symbol: "GLD", ExpiresAt: noon.Add(time.Hour)}, decimal.Decimal{}, account.Snapshot{})
+	}
+	in.State.Reserve(signal.Signal{ID: "open", StrategyID: "s", Symbol: "C", ExpiresAt: noon.Add(time.Hour)}, decimal.Decimal{}, account.Snapshot{})
+	r := risk.Run{Batch: signal.Batch{UserID: "u", StrategyID: "s", Cause: "c", CauseTick: 1, Now: noon}, Input: in, Life: time.Minute}
+	for _, symbol := range []string{"A", "B", "C", "D"} {
+		r.Intents = append(r.Intents, intent(signal.Buy, symbol, "1"))
+	}
+	p := r.Plan(risk.View{Snapshot: in.Snapshot, State: in.State})
+	if len(p.Signals) != 2 || p.Signals[0].Symbol != "A" || p.Signals[0].Status != signal.Pending {
+		t.Fatalf("%d signals: %+v, want one buy, which has the last place, and one denial", len(p.Signals), p.Signals)
+	}
+	d := p.Signals[1]
+	if d.Symbol != "B" || d.DenialCode != risk.ReservationsExceeded || !strings.HasSuffix(d.Reason, " other_symbols=2") || len(p.Judged) != 4 {
+		t.Errorf("denial %+v, %d judged; want B's, for two others too, and all four judged", d, len(p.Judged))
+	}
+	if len(p.Closed) != 1 || p.Closed[0].SignalID != "open" || p.Closed[0].By != d.ID {
+		t.Errorf("closed %+v, want the open one of C, by %s", p.Closed, d.ID)
+	}
+}
+
 // The predecessor's rule and its defects: what opens must be affordable, what closes need not be, nonsense never passes.
 func TestAffordability(t *testing.T) {
 	const unavailable = "Warm-cache buying power unavailable/zero; refusing to trade."

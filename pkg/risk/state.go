@@ -17,10 +17,10 @@ import (
 // Bounds of a State: about 350 KB at the worst, of the document's 1 MiB.
 const (
 	maxReservations = 200
-	maxStrategies   = 100               // the ones that ran last
-	maxTraded       = 500               // the symbols that were traded last
-	maxBreaches     = 2 * maxStrategies // the last ones, and the user's own
-	maxCauses       = 8                 // of one strategy and tick, and as many edits and demands
+	maxStrategies   = strategy.MaxEnabled // the ones that ran last
+	maxTraded       = 500                 // the symbols that were traded last
+	maxBreaches     = 2 * maxStrategies   // the last ones, and the user's own
+	maxCauses       = 8                   // of one strategy and tick, and as many edits and demands
 )
 
 // State is what the signaler remembers of one user. The zero State is a new user's. Its methods change it in place.

@@ -361,15 +361,30 @@ func TestInTheSession(t *testing.T) {
 	}
 	s := build(t, strategy.KindSMACross, map[string]any{"symbols": list("SPY"), "fast": int64(1), "slow": int64(2), "at": "session"})
 	for name, c := range map[string]struct {
-		day  int // of November 2026; the newest bar is Tuesday's, the 24th
-		want string
+		day    int // of November 2026
+		newest int // bar's day
+		want   string
 	}{
-		"Wednesday":             {25, "buy SPY 1000"},
-		"Thanksgiving":          {26, ""},
-		"Friday, without a bar": {27, "BARS_STALE"},
-		"Saturday":              {28, ""},
+		"Wednesday":                      {25, 24, "buy SPY 1000"},
+		"Wednesday, on Monday's":         {25, 23, "BARS_LATE"},
+		"Thanksgiving":                   {26, 24, ""},
+		"Friday, on Wednesday's":         {27, 25, "buy SPY 1000"},
+		"Friday, on Tuesday's":           {27, 24, "BARS_STALE"},
+		"Monday, on Friday's":            {30, 27, "buy SPY 1000"},
+		"Monday, on Wednesday's":         {30, 25, "BARS_STALE"},
+		"Saturday":                       {28, 24, ""},
+		"Wednesday, a pair's, till 6:00": {25, 24, "buy BTC/USD 1000"},
+		"Wednesday, a pair's, a day ago": {25, 23, "BARS_LATE"},
 	} {
-		in := closed(map[string][]market.Bar{"SPY": daily("10", "12")})
+		symbol, s := "SPY", s
+		if strings.Contains(name, "pair") {
+			symbol = "BTC/USD"
+			s = build(t, strategy.KindSMACross, map[string]any{"symbols": list(symbol), "fast": int64(1), "slow": int64(2), "at": "session"})
+		}
+		bars := daily("10", "12")
+		bars[1].At = bars[1].At.AddDate(0, 0, c.newest-24)
+		bars[0].At = bars[1].At.AddDate(0, 0, -1)
+		in := closed(map[string][]market.Bar{symbol: bars})
 		in.Now = time.Date(2026, 11, c.day, 15, 0, 30, 0, time.UTC)
 		in.Cause = strategy.Cause{Text: "schedule:" + tick.Of(in.Now).String(), Tick: tick.Of(in.Now)}
 		if got := said(s.Decide(in)); got != c.want {

@@ -15,8 +15,11 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/market"
 )
 
-// MaxSymbols bounds a strategy's list of symbols.
-const MaxSymbols = 20
+// The bounds of a strategy's symbols: quotes and bars are shared by all users, and each trade of a run takes a reservation.
+const (
+	MaxSymbols = 20 // of a list
+	MaxWeights = 50 // of a map of weights
+)
 
 // Parameter is one that a kind of strategy takes.
 type Parameter struct {
@@ -222,12 +225,16 @@ func (p *Params) list(name, otherwise string) []string {
 	return list
 }
 
-// Weights reads a map of symbols to shares of equity, 0 to 1, together at most 1. It is required.
+// Weights reads a map of up to MaxWeights symbols to shares of equity, 0 to 1, together at most 1. It is required.
 func (p *Params) Weights(name string) map[string]decimal.Decimal {
 	v := p.take(name, "")
 	in, ok := v.(map[string]any)
 	if !ok && v != nil {
 		p.Fault("%s is a %T: want a map of symbols to numbers", name, v)
+	}
+	if len(in) > MaxWeights {
+		p.Fault("%s holds %d symbols: want 1 to %d", name, len(in), MaxWeights)
+		return nil // thousands of them need no fault each
 	}
 	out, one, sum := make(map[string]decimal.Decimal, len(in)), decimal.NewFromInt(1), decimal.Decimal{}
 	for symbol, v := range in {

@@ -112,9 +112,16 @@ type Definition struct {
 	UpdatedAt time.Time // UTC, of the document; zero: not stored
 }
 
+// MaxEnabled is how many of a user's enabled strategies run.
+const MaxEnabled = 100
+
+// ErrTooMany says that a user has more of them, and which are left out.
+var ErrTooMany = errors.New("too many enabled strategies")
+
 // Store keeps the users' strategies.
 type Store interface {
-	// Enabled returns a user's enabled strategies in the order of their ids; none is no error.
+	// Enabled returns a user's enabled strategies in the order of their ids; none is no error. Of more than MaxEnabled it
+	// returns the first, with ErrTooMany.
 	Enabled(ctx context.Context, userID string) ([]Definition, error)
 }
 

@@ -90,7 +90,7 @@ func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err erro
 
 // demanded are the strategies that are asked, with the context in them.
 func (s *Service) demanded(ctx context.Context, d Demand) (runs []strategy.Definition, err error) {
-	all, err := s.Strategies.Enabled(ctx, d.UserID)
+	all, err := s.enabled(ctx, d.UserID)
 	if err != nil {
 		return nil, err
 	}

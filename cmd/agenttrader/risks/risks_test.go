@@ -89,7 +89,7 @@ strategy half  trading_state  HALTED    retrained, jane at 2026-11-24T17:00:00Z
 	if out := w.do("show", "--platform"); !strings.Contains(out, "platform  trading_state  ACTIVE  mended, jane") {
 		t.Errorf("platform: %s", out)
 	}
-	if _, errs, err := w.run("halt", "--user", "alice", "--strategy", "hlaf", "--reason", "r"); err != nil || !strings.Contains(errs, "has no enabled strategy hlaf") {
+	if _, errs, err := w.run("halt", "--user", "alice", "--strategy", "hlaf", "--reason", "r"); err != nil || !strings.Contains(errs, "has no strategy hlaf that runs") {
 		t.Errorf("a slip of the pen: %q, %v", errs, err)
 	}
 }
