@@ -1,7 +1,7 @@
 // Package signaler turns changes of account snapshots into trading signals.
 //
 //	snapshot ──▶ Handle: what was triggered (no read) ─▶ the user's strategies ─▶ watch the losses ─▶ quotes, bars, a model's answer ─▶ decide
-//	strategy edited ──▶ Handle: run it               ─▶ judge and reserve in one transaction ──▶ users/{uid}/tradingSignals
+//	strategy edited ──▶ Handle: run it, or leave it  ─▶ judge and reserve in one transaction ──▶ users/{uid}/tradingSignals
 //	owner's word on a signal ──▶ Handle: settle what it reserved
 package signaler
 
@@ -74,7 +74,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 // Handle does what one write of a document calls for. Repeated, late or reordered events do no harm: a signal's id is its
 // cause's, and the placing transaction refuses what is overtaken.
 func (s *Service) Handle(ctx context.Context, e event.Event) error {
-	if quiet(e) {
+	if s.quiet(e) {
 		return nil
 	}
 	err := s.handle(ctx, e)
@@ -102,7 +102,7 @@ func (s *Service) handle(ctx context.Context, e event.Event) error {
 	return nil
 }
 
-// account runs what one write of a snapshot triggered.
+// account runs what one write of a snapshot triggered, and the edits that waited for it.
 func (s *Service) account(ctx context.Context, userID string, c document.Change) error {
 	now, err := parse(userID, c.New)
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 		return event.Reject(err)
 	}
 	triggered := strategy.Between(old, *now)
-	if !triggered.Any() {
+	if !triggered.Any() && !s.silent(old, *now) {
 		return nil
 	}
 	definitions, err := s.Strategies.Enabled(ctx, userID)
@@ -129,9 +129,12 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 		strat, err := s.made.of(d)
 		if err != nil {
 			s.Fault(ctx, userID, err) // its owner's to mend; the other strategies run
-			continue
+			strat = broken{err}
 		}
 		cause, ok := triggered.Cause(strat.Triggers())
+		if !ok {
+			cause, ok = s.waited(d, old, *now)
+		}
 		if !ok {
 			continue
 		}
@@ -163,7 +166,7 @@ func (s *Service) watch(ctx context.Context, userID string, definitions []strate
 	return s.Signals.Watch(ctx, userID, l.Mark)
 }
 
-// edited runs a strategy that its owner wrote, as it stands by now.
+// edited runs a strategy that its owner wrote, as it stands by now, unless it has to wait for a snapshot.
 func (s *Service) edited(ctx context.Context, userID, strategyID string, written document.Document) error {
 	definitions, err := s.Strategies.Enabled(ctx, userID)
 	if err != nil {
@@ -182,12 +185,16 @@ func (s *Service) edited(ctx context.Context, userID, strategyID string, written
 			s.Fault(ctx, userID, err)
 			strat = broken{err} // which says it once, where its owner sees it
 		}
+		now := s.Now() // before the snapshot is read: what is written later was not there yet
 		snap, err := s.Snapshots.Snapshot(ctx, userID)
 		if errors.Is(err, account.ErrNotFound) {
 			return nil // the first one runs it
 		}
 		if err != nil {
 			return err
+		}
+		if s.waits(d, snap, now) {
+			return nil // the next one runs it
 		}
 		return s.run(ctx, d, cause, strat, snap)
 	}
@@ -215,7 +222,7 @@ func change(e event.Event) (c document.Change, p place, err error) {
 	if t := e.DataMediaType(); t != "application/protobuf" {
 		return c, p, event.Reject(fmt.Errorf("content type %.100q: this endpoint takes application/protobuf (set the trigger's event_data_content_type)", t))
 	}
-	if c, err = document.DecodeNew(e.Data(), "tick", "changed_seq", "status"); err != nil { // all that is asked of the old one
+	if c, err = document.DecodeNew(e.Data(), "tick", "changed_seq", "observed_at", "cadence_minutes", "status"); err != nil { // all that is asked of the old one
 		return c, p, event.Reject(err)
 	}
 	p = placeOf(c.Path)
