@@ -55,7 +55,8 @@ func (d *Demand) Validate() error {
 var ErrNothingTrades = errors.New("no enabled strategy trades the symbol")
 
 // Generate runs the user's enabled strategies that trade the symbol, and keeps of what they want what is about it. The risk
-// engine, the reservations and the record are those of any run. What one strategy fails of, the others do not.
+// engine, the reservations and the record are those of any run. What one strategy fails of, the others do not: what came of them
+// is given beside the error.
 func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err error) {
 	d.Symbol = strings.ToUpper(strings.TrimSpace(d.Symbol))
 	if err := d.Validate(); err != nil {
@@ -68,7 +69,7 @@ func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err erro
 	if err != nil {
 		return nil, err
 	}
-	runs, err := s.demanded(ctx, d)
+	runs, broken, err := s.demanded(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err erro
 		d.ID = s.Now().UTC().Format("20060102T150405.000000Z")
 	}
 	cause := strategy.Demand(d.ID, s.Now())
-	var errs []error
+	errs := broken
 	for _, r := range runs {
 		m, err := s.demand(ctx, d, cause, r, snap)
 		if err != nil {
@@ -88,19 +89,21 @@ func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err erro
 	return made, errors.Join(errs...)
 }
 
-// demanded are the strategies that are asked, with the context in them.
-func (s *Service) demanded(ctx context.Context, d Demand) (runs []strategy.Definition, err error) {
+// demanded are the strategies that are asked, with the context in them, and what is wrong with those that can't be.
+func (s *Service) demanded(ctx context.Context, d Demand) (runs []strategy.Definition, broken []error, err error) {
 	all, err := s.Strategies.Enabled(ctx, d.UserID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var broken []error
 	for _, def := range all {
 		if d.StrategyID != "" && def.ID != d.StrategyID {
 			continue
 		}
 		if d.Context != "" {
-			def, _ = strategy.WithContext(def, d.Context)
+			if def, err = strategy.WithContext(def, d.Context); err != nil {
+				broken = append(broken, fmt.Errorf("strategy %s: %w", def.ID, err))
+				continue
+			}
 		}
 		strat, err := strategy.New(def)
 		if err != nil {
@@ -112,17 +115,13 @@ func (s *Service) demanded(ctx context.Context, d Demand) (runs []strategy.Defin
 		}
 	}
 	switch {
-	case len(runs) == 0 && len(broken) > 0:
-		return nil, errors.Join(broken...)
-	case len(runs) == 0 && d.StrategyID != "":
-		return nil, fmt.Errorf("%w: strategy %.100q of user %s is not there, not enabled or has not %s among its symbols", ErrNothingTrades, d.StrategyID, d.UserID, d.Symbol)
-	case len(runs) == 0:
-		return nil, fmt.Errorf("%w: user %s has %d enabled strategies, and none of them has %s among its symbols", ErrNothingTrades, d.UserID, len(all), d.Symbol)
+	case len(runs) > 0 || len(broken) > 0:
+		return runs, broken, nil
+	case d.StrategyID != "":
+		return nil, nil, fmt.Errorf("%w: strategy %.100q of user %s is not there, not enabled or has not %s among its symbols", ErrNothingTrades, d.StrategyID, d.UserID, d.Symbol)
+	default:
+		return nil, nil, fmt.Errorf("%w: user %s has %d enabled strategies, and none of them has %s among its symbols", ErrNothingTrades, d.UserID, len(all), d.Symbol)
 	}
-	for _, err := range broken {
-		s.Fault(ctx, d.UserID, err)
-	}
-	return runs, nil
 }
 
 // demand is one strategy's.

@@ -13,6 +13,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/services/signaler"
 )
 
@@ -105,11 +106,26 @@ func TestDemandDenied(t *testing.T) {
 		"user: ":                                                                 {UserID: "a/b", Symbol: "SPY"},
 		"id of the demand is":                                                    {UserID: "u", Symbol: "SPY", ID: "a/b"},
 		"looks like a key":                                                       {UserID: "u", Symbol: "SPY", Context: "PKABCDEFGHIJ12345678"},
-		"context has 1001 bytes":                                                 {UserID: "u", Symbol: "SPY", Context: strings.Repeat("x", 988), StrategyID: "g"},
+		"strategy g: context: 12 bytes of the owner's, a line's end and 988 of --context: want at most 1000 together": {UserID: "u", Symbol: "SPY", Context: strings.Repeat("x", 988), StrategyID: "g"},
 	} {
 		if _, err := a.svc.Generate(t.Context(), d); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", d, err, want)
 		}
+	}
+}
+
+// A document that can't be run may be one that trades the symbol: what came of the others is given, and the fault.
+func TestDemandOfABrokenStrategy(t *testing.T) {
+	a := demanding(t)
+	a.strategy(t, "broken", map[string]any{"weights": "SPY"})
+	a.write(t, 1, true, "2000", nil)
+	made, err := a.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "SPY", Context: strings.Repeat("x", 988)})
+	if len(made) != 1 || made[0].StrategyID != "r" || len(made[0].Signals) != 1 || !errors.Is(err, strategy.ErrInvalid) ||
+		!strings.Contains(err.Error(), "broken (rebalance): weights is a string") || !strings.Contains(err.Error(), "strategy g: context: 12 bytes") {
+		t.Errorf("%+v, %v; want what r wants, and what is wrong with the two others", made, err)
+	}
+	if made, err := a.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "SPY", StrategyID: "r"}); len(made) != 1 || err != nil {
+		t.Errorf("r alone: %+v, %v", made, err)
 	}
 }
 
