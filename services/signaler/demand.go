@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/decision"
@@ -127,8 +128,8 @@ func (s *Service) demanded(ctx context.Context, d Demand) (runs []strategy.Defin
 // demand is one strategy's.
 func (s *Service) demand(ctx context.Context, d Demand, cause strategy.Cause, def strategy.Definition, snap account.Snapshot) (Made, error) {
 	m := Made{StrategyID: def.ID, Cause: cause.Text}
-	if found, err := s.remember(ctx, d.UserID, &m); err != nil || found {
-		m.Repeated = found
+	if at, err := s.remember(ctx, d.UserID, &m); err != nil || !at.IsZero() {
+		m.Repeated = !at.IsZero()
 		return m, err
 	}
 	strat, err := strategy.New(def)
@@ -147,8 +148,9 @@ func (s *Service) demand(ctx context.Context, d Demand, cause strategy.Cause, de
 	if err != nil {
 		return m, err
 	}
-	if len(placed) == 0 { // or another demand of this name was quicker
-		m.Repeated, err = s.remember(ctx, d.UserID, &m)
+	if len(placed) == 0 { // it wants nothing, or another demand of this name was quicker
+		at, err := s.remember(ctx, d.UserID, &m)
+		m.Repeated = !at.IsZero() && !at.Equal(c.Now.Truncate(time.Microsecond)) // the database's
 		return m, err
 	}
 	m.Signals = decision.SignalsOf(placed)
@@ -158,21 +160,21 @@ func (s *Service) demand(ctx context.Context, d Demand, cause strategy.Cause, de
 	return m, nil
 }
 
-// remember says what came of the run before, if it was.
-func (s *Service) remember(ctx context.Context, userID string, m *Made) (found bool, err error) {
+// remember says what came of the run, and when; the zero time if there is no record of it.
+func (s *Service) remember(ctx context.Context, userID string, m *Made) (at time.Time, err error) {
 	if s.Records == nil {
-		return false, nil
+		return at, nil
 	}
 	r, err := s.Records.Decision(ctx, userID, signal.RunID(userID, m.StrategyID, m.Cause))
 	if errors.Is(err, risk.ErrNoRecord) {
-		return false, nil
+		return at, nil
 	}
 	if err != nil {
-		return false, err
+		return at, err
 	}
 	m.DecisionID = r.ID
 	if kept, err := decision.Decode(r.Body); err == nil {
 		m.Signals = kept.Signals
 	}
-	return true, nil
+	return r.At.Truncate(time.Microsecond), nil
 }

@@ -67,6 +67,38 @@ func TestDemand(t *testing.T) {
 	}
 }
 
+// What came to nothing the first time comes to nothing again, though by now the strategy would want something; with records, and
+// without, and where nobody reads any.
+func TestDemandForNothing(t *testing.T) {
+	for name, change := range map[string]func(*signaler.Deps, *signaler.Config){
+		"records":    func(*signaler.Deps, *signaler.Config) {},
+		"no records": func(_ *signaler.Deps, c *signaler.Config) { c.DecisionTTL = 0 },
+		"unread":     func(d *signaler.Deps, _ *signaler.Config) { d.Records = nil },
+	} {
+		w := newWorld(t)
+		var deps signaler.Deps
+		w.deps(t, func(d *signaler.Deps) { d.Records = w.store; deps = *d })
+		cfg := signaler.DefaultConfig()
+		change(&deps, &cfg)
+		var err error
+		w.svc, err = signaler.New(cfg, deps)
+		must(t, err)
+		w.write(t, 1, true, "1000", func(s *account.Snapshot) { s.Positions = []account.Position{share("SPY", 500)} })
+		ask := signaler.Demand{Symbol: "SPY", ID: "x"}
+		if made := w.demand(t, ask); len(made) != 1 || made[0].Repeated || len(made[0].Signals) != 0 || (made[0].DecisionID == "") != (name != "records") {
+			t.Errorf("%s: %+v, want nothing", name, made)
+		}
+		w.write(t, 5, true, "1000", nil)
+		if made := w.demand(t, ask); len(made) != 1 || made[0].Repeated != (name == "records") || len(made[0].Signals) != 0 || w.count(t) != 0 {
+			t.Errorf("%s: asked again: %+v, %d signals", name, made, w.count(t))
+		}
+		ask.ID = "y"
+		if made := w.demand(t, ask); len(made) != 1 || len(made[0].Signals) != 1 || made[0].Signals[0].Action != signal.Buy {
+			t.Errorf("%s: by another name: %+v, want a buy", name, made)
+		}
+	}
+}
+
 // Many who ask at once under one name get one signal.
 func TestDemandAtOnce(t *testing.T) {
 	a := demanding(t)

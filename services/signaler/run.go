@@ -56,7 +56,7 @@ func (s *Service) decide(ctx context.Context, c *decision.Case, snap account.Sna
 	if err := s.advise(ctx, c, snap); err != nil {
 		return nil, err
 	}
-	if !c.Wants(snap) {
+	if !c.Once && !c.Wants(snap) {
 		return nil, nil
 	}
 	placed, err := s.Signals.Place(ctx, c.Batch(), c.Plan)
