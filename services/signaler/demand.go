@@ -70,6 +70,9 @@ func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err erro
 	if err != nil {
 		return nil, err
 	}
+	if err := s.onTime(ctx, snap); err != nil {
+		return nil, err
+	}
 	runs, broken, err := s.demanded(ctx, d)
 	if err != nil {
 		return nil, err
@@ -89,6 +92,28 @@ func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err erro
 	}
 	return made, errors.Join(errs...)
 }
+
+// maxOff is how far the clock of who asks may be from the database's. The day's counts, the ends of signals and cool-downs go by it.
+const maxOff = 2 * time.Minute
+
+// onTime says whether the time here is one that a decision can be made by.
+func (s *Service) onTime(ctx context.Context, snap account.Snapshot) error {
+	if s.Clock != nil {
+		at, err := s.Clock(ctx)
+		if err != nil {
+			return fmt.Errorf("the database's clock: %w", err)
+		}
+		if now := s.Now(); now.Sub(at).Abs() > maxOff {
+			return fmt.Errorf("this machine's clock says %s, and the database's %s: nothing was decided; set this one, 'agenttrader doctor' looks at it", second(now), second(at))
+		}
+	}
+	if now := s.Now(); snap.ObservedAt.Sub(now) > skew {
+		return fmt.Errorf("%s was observed at %s, and it is %s here: nothing was decided; this machine's clock is behind, or the syncer's ahead", store.SnapshotPath(snap.UserID), second(snap.ObservedAt), second(now))
+	}
+	return nil
+}
+
+func second(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // demanded are the strategies that are asked, with the context in them, and what is wrong with those that can't be.
 func (s *Service) demanded(ctx context.Context, d Demand) (runs []strategy.Definition, broken []error, err error) {

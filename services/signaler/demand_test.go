@@ -1,11 +1,14 @@
 package signaler_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/decision"
@@ -207,19 +210,52 @@ func (w *world) signal(t *testing.T, m signaler.Made) document.Fields {
 	return d.Fields
 }
 
-// Somebody asks by a clock that is a day ahead: what the account's own changes cause runs all the same.
-func TestDemandOvertakesNothing(t *testing.T) {
+// Somebody asks by a clock that is wrong: nothing is decided by it, no day begun and no signal ended, and both times are said.
+func TestDemandByAWrongClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		off     time.Duration // this machine's, from the database's
+		unasked bool          // nobody tells the database's
+		want    string        // "": it is good enough
+	}{
+		"a day ahead":            {24 * time.Hour, false, "this machine's clock says 2026-11-25T12:01:00Z, and the database's 2026-11-24T12:01:00Z"},
+		"a day behind":           {-24 * time.Hour, false, "this machine's clock says 2026-11-23T12:01:00Z, and the database's 2026-11-24T12:01:00Z"},
+		"three minutes ahead":    {3 * time.Minute, false, "12:04:00Z, and the database's 2026-11-24T12:01:00Z"},
+		"a little ahead":         {50 * time.Second, false, ""},
+		"a little behind":        {-50 * time.Second, false, ""},
+		"before the snapshot":    {-90 * time.Second, false, "users/u/alpacaAccounts/snapshot was observed at 2026-11-24T12:01:00Z, and it is 2026-11-24T11:59:30Z"},
+		"behind, and none tells": {-24 * time.Hour, true, "was observed at 2026-11-24T12:01:00Z, and it is 2026-11-23T12:01:00Z"},
+	} {
+		w := newWorld(t)
+		w.write(t, 1, true, "1000", nil)
+		w.deliver(t, 0)
+		w.deps(t, func(d *signaler.Deps) {
+			d.Now = func() time.Time { return w.now.Add(c.off) }
+			if !c.unasked {
+				d.Clock = func(context.Context) (time.Time, error) { return w.now, nil }
+			}
+		})
+		before, err := w.store.RiskState(t.Context(), "u")
+		must(t, err)
+		made, err := w.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "SPY", ID: "x"})
+		after, err2 := w.store.RiskState(t.Context(), "u")
+		must(t, err2)
+		switch {
+		case c.want == "":
+			if err != nil || len(made) != 1 || len(made[0].Signals) != 0 {
+				t.Errorf("%s: %+v, %v, want nothing: all is under way", name, made, err)
+			}
+		case err == nil || !strings.Contains(err.Error(), c.want) || len(made) != 0:
+			t.Errorf("%s: %+v, %v; want %q", name, made, err, c.want)
+		case !cmp.Equal(before, after) || w.signals(t)["changed_seq:1"]["status"] != "pending" || w.count(t) != 1:
+			t.Errorf("%s: it left its mark: %+v, then %+v; %v", name, before, after, w.signals(t))
+		}
+	}
 	w := newWorld(t)
 	w.write(t, 1, true, "1000", nil)
-	was := w.now
-	w.now = w.now.Add(24 * time.Hour)
-	if made, err := w.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "SPY"}); err != nil || len(made) != 1 {
-		t.Fatalf("%+v, %v", made, err)
-	}
-	w.now = was
-	w.write(t, 2, true, "1000", nil)
-	w.deliver(t, 1)
-	if f := w.signals(t)["changed_seq:2"]; f["status"] != "pending" {
-		t.Errorf("after the demand: %v %v, want a signal", f["status"], f["denial_code"])
+	w.deps(t, func(d *signaler.Deps) {
+		d.Clock = func(context.Context) (time.Time, error) { return time.Time{}, document.ErrUnavailable }
+	})
+	if made, err := w.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "SPY"}); !errors.Is(err, document.ErrUnavailable) || len(made) != 0 {
+		t.Errorf("no clock: %+v, %v", made, err)
 	}
 }

@@ -35,6 +35,7 @@ type Deps struct {
 	Hours      Hours            // nil: nobody knows, and limits on hours deny what opens
 	Advisor    strategy.Advisor // nil: strategies that ask a model deny
 	Now        func() time.Time
+	Clock      func(ctx context.Context) (time.Time, error)        // the database's, which a demand's must be near; nil: it is not compared
 	Fault      func(ctx context.Context, userID string, err error) // told what was gone on without; may be nil
 }
 
