@@ -38,6 +38,15 @@ func openFirestore(t *testing.T) document.DB {
 
 func TestFirestoreContract(t *testing.T) { porttest.DB(t, openFirestore) }
 
+// The emulator's clock is the machine's.
+func TestClock(t *testing.T) {
+	before := time.Now().Add(-time.Second)
+	at, err := openFirestore(t).(*gcp.Firestore).Clock(t.Context())
+	if err != nil || at.Before(before) || at.After(time.Now().Add(time.Second)) {
+		t.Errorf("%s, %v; want about %s", at, err, before)
+	}
+}
+
 func TestCopiesOnFirestore(t *testing.T) { porttest.Copies(t, openFirestore) }
 
 func TestStoreOnFirestore(t *testing.T) {

@@ -39,7 +39,7 @@ type Judged struct {
 	Verdict
 }
 
-// Record is what is kept of a run that came to signals: pkg/decision explains it by that, and can decide it again.
+// Record is what is kept of a run that came to signals, or of a demand: pkg/decision explains it by that, and can decide it again.
 type Record struct {
 	ID         string // signal.RunID
 	StrategyID string
