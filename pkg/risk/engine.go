@@ -204,12 +204,10 @@ func (s *stake) busy() bool {
 }
 
 // closable is the part of an amount that lowers exposure: what others close already is not there to be closed again. Of what
-// has no price all may be closed, by one alone: the broker sells no more than is held.
+// is held long and has no price all may be sold, by one alone: the broker sells no more by notional than is held. It buys more
+// than is short, so that nothing closes a short without a price.
 func (s *stake) closable(a signal.Action, amount decimal.Decimal) decimal.Decimal {
-	switch {
-	case s.unpriced > 0 && a == signal.Sell && s.selling.IsZero() && !s.blind:
-		return amount
-	case s.unpriced < 0 && a == signal.Buy && s.buying.IsZero() && !s.blind:
+	if s.unpriced > 0 && a == signal.Sell && s.selling.IsZero() && !s.blind {
 		return amount
 	}
 	if a == signal.Buy {
