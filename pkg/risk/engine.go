@@ -88,6 +88,8 @@ type coming struct{ buying, selling way }
 type way struct {
 	usd  decimal.Decimal // at the price at which what is held is valued: so much of that it closes
 	open decimal.Decimal // USD that it would be if it closed nothing: limit prices count
+	qty  decimal.Decimal // shares of the orders by shares
+	cash decimal.Decimal // USD of the rest
 }
 
 // New prepares a run's checks.
@@ -200,7 +202,7 @@ func (s *stake) way(a signal.Action) *way {
 
 // add adds what is traded by its notional.
 func (w *way) add(notional decimal.Decimal) {
-	w.usd, w.open = w.usd.Add(notional), w.open.Add(notional)
+	w.usd, w.open, w.cash = w.usd.Add(notional), w.open.Add(notional), w.cash.Add(notional)
 }
 
 // past is what is on its way past an amount: of that it is worth what it would open. Negative: so much is missing of it.
@@ -305,7 +307,7 @@ func (e *Engine) order(o account.Order) {
 	if limit.Valid && (side != signal.Sell || limit.Decimal.GreaterThan(price)) {
 		open = left.Mul(limit.Decimal)
 	}
-	w.usd, w.open = w.usd.Add(cents(usd)), w.open.Add(cents(open))
+	w.usd, w.open, w.qty = w.usd.Add(cents(usd)), w.open.Add(cents(open)), w.qty.Add(left)
 }
 
 // Check says whether an intent may become a signal. A fault of ours, a panic included, is a denial.
@@ -353,6 +355,27 @@ func (e *Engine) refused() *strategy.Denial {
 	}
 	return nil
 }
+
+// shares are an intent's, if a signal may be sent by them instead of its notional: a sale's of what is free, which come to the
+// notional that was judged.
+func (e *Engine) shares(i strategy.Intent) (none decimal.NullDecimal) {
+	s, qty := e.stakes[i.Symbol], i.Qty.Decimal
+	if i.Action != signal.Sell || !qty.IsPositive() || s == nil || !s.held.IsPositive() || !s.qty.IsPositive() {
+		return none
+	}
+	off := qty.Mul(s.held).Sub(i.Notional.Mul(s.qty)).Abs() // times the shares held, and so is what it may be off by
+	free := s.qty
+	if s.coming != nil {
+		free = free.Sub(s.coming.selling.qty).Sub(s.coming.selling.cash.Mul(s.qty).Div(s.held))
+	}
+	if qty.GreaterThan(free) || off.GreaterThan(s.qty.Mul(cent).Add(s.held.Mul(leastShares))) {
+		return none
+	}
+	return i.Qty
+}
+
+// The broker takes orders in cents, or in billionths of a share.
+var cent, leastShares = decimal.New(1, -2), decimal.New(1, -9)
 
 // Take notes that an intent became a signal.
 func (e *Engine) Take(i strategy.Intent, opens decimal.Decimal) {

@@ -2,11 +2,13 @@ package risk_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/market"
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
 // An order by shares closes as many, whatever its limit is; of what it opens the limit counts. 10 SPY are held long at 500, 10
@@ -79,5 +81,68 @@ func TestOrdersByShares(t *testing.T) {
 				t.Errorf("%s: gross exposure with $1 more %s, want %s with it", name, check.Value.Decimal, c.gross)
 			}
 		}
+	}
+}
+
+// A signal carries shares only where they come to the notional that was judged, and are on sale by nobody else: they are sent
+// in its place. 10 SPY are held at 500, 3 GLD at 333.33….
+func TestSharesOfASignal(t *testing.T) {
+	for name, c := range map[string]struct {
+		change                change
+		symbol, notional, qty string
+		want                  bool
+	}{
+		"all":                         {nil, "SPY", "5000", "10", true},
+		"half":                        {nil, "SPY", "2500", "5", true},
+		"a part of a cent":            {nil, "GLD", "999.99", "3", true},
+		"shares are rounded":          {nil, "GLD", "100", "0.300000000", true},
+		"more than the notional":      {nil, "SPY", "2500", "10", false},
+		"less than the notional":      {nil, "SPY", "2500", "4.99", false},
+		"two cents off":               {nil, "SPY", "2500", "5.00004", false},
+		"more than is held, by a bit": {nil, "SPY", "5000", "10.00001", false},
+		"none":                        {nil, "SPY", "2500", "-5", false},
+		"all that others leave":       {sale("SPY", "7", ""), "SPY", "1500", "3", true},
+		"more than others leave":      {sale("SPY", "7.1", ""), "SPY", "1500", "3", false},
+		"others leave a third":        {sale("GLD", "2", ""), "GLD", "333.33", "1", true},
+		"others sell by their worth":  {sale("SPY", "", "3500"), "SPY", "1500", "3", true},
+		"and leave less":              {sale("SPY", "", "3500.01"), "SPY", "1500", "3", false},
+		"another strategy's signal":   {signaled("SPY", "2500"), "SPY", "2500", "5", true},
+		"which leaves less":           {signaled("SPY", "2500"), "SPY", "5000", "10", false},
+		"what has no price":           {func(in *risk.Input) { in.Snapshot.Positions[0] = account.Position{Symbol: "SPY", Qty: dec("10")} }, "SPY", "1", "10", false},
+		"what is short":               {nil, "TLT", "900", "10", false},
+		"what is not held":            {nil, "AAPL", "100", "1", false},
+	} {
+		in := input(nil)
+		in.Snapshot.Positions = append(in.Snapshot.Positions, account.Position{Symbol: "GLD", Qty: dec("3"), MarketValue: usd("1000")})
+		if c.change != nil {
+			c.change(&in)
+		}
+		i := intent(signal.Sell, c.symbol, c.notional)
+		i.Qty = usd(c.qty)
+		r := risk.Run{Batch: signal.Batch{UserID: "u", StrategyID: "st", Cause: "c", Now: noon}, Input: in, Life: time.Minute, Intents: []strategy.Intent{i}}
+		p := r.Plan(risk.View{Snapshot: in.Snapshot, State: in.State})
+		if len(p.Signals) != 1 || p.Signals[0].Qty.Valid != c.want || (c.want && !p.Signals[0].Qty.Decimal.Equal(dec(c.qty))) {
+			t.Errorf("%s: %+v, want its shares %t", name, p.Signals, c.want)
+		}
+	}
+}
+
+// sale is an open order for shares, or for USD.
+func sale(symbol, qty, notional string) change {
+	return func(in *risk.Input) {
+		o := order{Symbol: symbol, Side: "sell"}
+		if qty != "" {
+			o.Qty, o.LimitPrice = usd(qty), usd("1000")
+		} else {
+			o.Notional = usd(notional)
+		}
+		in.Snapshot.OpenOrders = []order{o}
+	}
+}
+
+// signaled is another strategy's signal.
+func signaled(symbol, notional string) change {
+	return func(in *risk.Input) {
+		in.State.Reserve(signal.Signal{ID: "other", StrategyID: "other", Symbol: symbol, Action: signal.Sell, Notional: dec(notional), CreatedAt: noon, ExpiresAt: noon.Add(time.Hour)}, dec("0"), account.Snapshot{})
 	}
 }
