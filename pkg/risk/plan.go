@@ -216,11 +216,7 @@ func (r Run) judge(v View, in Input, p *Plan) {
 			verdict.Denial = &strategy.Denial{Code: IntentInvalid, Reason: fmt.Sprintf("symbol=%.20q intents=%d want=1", i.Symbol, n)}
 		}
 		sig := r.sign(v, i.Symbol)
-		held := shares(v.Snapshot.Positions, i.Symbol)
-		sig.Action, sig.Notional, sig.Reason = i.Action, i.Notional, i.Reason
-		if i.Action == signal.Sell && i.Qty.Decimal.IsPositive() && !i.Qty.Decimal.GreaterThan(held) { // more than is held would open
-			sig.Qty = i.Qty
-		}
+		sig.Action, sig.Notional, sig.Qty, sig.Reason = i.Action, i.Notional, e.shares(i), i.Reason
 		if verdict.Denial == nil && r.Shadow {
 			sig.Shadow, sig.Status, sig.DenialCode = true, signal.Rejected, ShadowMode
 			e.Take(i, verdict.Opens)
