@@ -127,3 +127,9 @@ func BenchmarkDecision(b *testing.B) {
 }
 
 func (*held) Watch(context.Context, string, func(risk.View) bool) error { return nil }
+
+func (*held) Open(context.Context, string) ([]signal.Reservation, error) { return nil, nil }
+
+func (*held) Withdraw(context.Context, string, risk.Withdrawal, time.Time) (int, error) {
+	return 0, nil
+}
