@@ -8,6 +8,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
 // Flows is the net money that came into the account from outside, deposits less withdrawals, in USD, as far as the
@@ -236,10 +237,10 @@ func unvalued(snap account.Snapshot, m Mark) (at time.Time, ok bool) {
 }
 
 // breach notes a limit that is passed. A strategy that has a breach has a place, and keeps it; where there is none, the breach is the
-// user's.
+// user's. One that can't run for its id has none.
 func (s *State) breach(l Level, f Figure, code string, loss, base decimal.Decimal, now time.Time) bool {
 	share := l.Limits.Figures[f]
-	if !share.Valid {
+	if !share.Valid || len(l.Strategy) > strategy.MaxID {
 		return false
 	}
 	allowed := share.Decimal.Mul(base)
@@ -252,6 +253,6 @@ func (s *State) breach(l Level, f Figure, code string, loss, base decimal.Decima
 			return false
 		}
 	}
-	s.Breaches = append(s.Breaches, Breach{Strategy: l.Strategy, Code: code, At: now.UTC(), Value: loss, Bound: allowed})
+	s.Breaches = append(s.Breaches, Breach{Strategy: l.Strategy, Code: code, At: now.UTC(), Value: cents(loss), Bound: cents(allowed)})
 	return true
 }

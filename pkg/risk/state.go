@@ -14,7 +14,8 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
-// Bounds of a State: about 350 KB at the worst, of the document's 1 MiB.
+// Bounds of a State, with strategy.MaxID, MaxEntries and MaxEntry: 746 KiB at the worst, as it is encoded, of the document's 1 MiB
+// (TestStateAtItsWorst).
 const (
 	maxReservations = 200
 	maxTraded       = 500 // the symbols that were traded last
@@ -124,6 +125,9 @@ func (s *State) progress(id string, p Progress) bool {
 // which counts least. A strategy with counts of today, a mark of its own, a breach or a reservation keeps its place, since its limits
 // would be looser without. Of the others those without a memory go first, and first those that ran longest ago.
 func (s *State) place(id string) (least string, ok bool) {
+	if len(id) > strategy.MaxID {
+		return "", false
+	}
 	if _, has := s.Strategies[id]; has || len(s.Strategies) < MaxStrategies {
 		return "", true
 	}
