@@ -15,10 +15,12 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/market"
 )
 
-// The bounds of a strategy's symbols: quotes and bars are shared by all users, and each trade of a run takes a reservation.
+// The bounds of what a strategy looks at: quotes and bars are shared by all users, each trade of a run takes a reservation, and
+// the record of a decision holds all of it (decision.MaxBody).
 const (
-	MaxSymbols = 20 // of a list
-	MaxWeights = 50 // of a map of weights
+	MaxSymbols = 20    // of a list
+	MaxWeights = 50    // of a map of weights
+	MaxHistory = 4_000 // bars of all symbols together
 )
 
 // Parameter is one that a kind of strategy takes.
@@ -54,6 +56,13 @@ func (p *Params) Err() error {
 		return fmt.Errorf("%w %s (%s): %w", ErrInvalid, p.d.ID, p.d.Kind, err)
 	}
 	return nil
+}
+
+// history checks how many bars a strategy needs.
+func (p *Params) history(n Needs) {
+	if all := len(n.Symbols) * n.Count; all > MaxHistory {
+		p.Fault("%d symbols with %d bars each are %d bars: want at most %d together, fewer symbols or a shorter look back", len(n.Symbols), n.Count, all, MaxHistory)
+	}
 }
 
 // Fault notes something that is wrong.
