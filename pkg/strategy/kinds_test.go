@@ -229,6 +229,15 @@ func TestVolTarget(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
+	pair, closes := daily(hull...), make([]float64, len(hull)) // a pair's year has 365 days
+	for i := range pair {
+		closes[i], pair[i].At = pair[i].Close.InexactFloat64(), pair[i].At.Add(time.Hour).AddDate(0, 0, -1)
+	}
+	w := decimal.NewFromFloat(0.1 / (indicator.Volatility(closes, 20) * math.Sqrt(365))).Round(6)
+	want := "buy BTC/USD " + w.Mul(decimal.NewFromInt(10000)).Truncate(2).String()
+	if got := said(build(t, strategy.KindVolTarget, map[string]any{"symbol": "BTC/USD"}).Decide(closed(map[string][]market.Bar{"BTC/USD": pair}))); got != want {
+		t.Errorf("a pair: %q, want %q", got, want)
+	}
 	if n := build(t, strategy.KindVolTarget, map[string]any{"symbol": "SPY", "estimator": "ewma"}).Needs().Count; n != 76 {
 		t.Errorf("%d closes for lambda 0.94, want 76: RiskMetrics has 74 to 75 returns", n)
 	}
