@@ -128,6 +128,11 @@ func TestBreakout(t *testing.T) {
 
 // An account in cash that never changes buys at each slot; at no other cause.
 func TestDCA(t *testing.T) {
+	for every, want := range map[int64]strategy.Triggers{1440: {Every: 24 * time.Hour, Offset: 15 * time.Hour}, 720: {Every: 12 * time.Hour}, 60: {Every: time.Hour}} { // by default in regular hours
+		if got := build(t, strategy.KindDCA, map[string]any{"symbol": "SPY", "notional_usd": 1.0, "every_minutes": every}).Triggers(); got != want {
+			t.Errorf("every %d minutes: %+v, want %+v", every, got, want)
+		}
+	}
 	s := build(t, strategy.KindDCA, map[string]any{"symbol": "SPY", "notional_usd": "25.50", "every_minutes": int64(60), "offset_minutes": int64(35), "days": list("mon", "tue")})
 	midnight := tick.Of(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)) // a Tuesday
 	bought := map[string]int{}
