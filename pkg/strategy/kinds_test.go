@@ -471,7 +471,10 @@ func TestParameters(t *testing.T) {
 		"entry is 60 and exit is 50":                           {Kind: strategy.KindRSIReversion, Params: map[string]any{"symbols": spy, "entry": 60.0}},
 		"period: figure":                                       {Kind: strategy.KindRSIReversion, Params: map[string]any{"symbols": spy, "period": "many"}},
 		"atr_stop is -1: want 0 to 20":                         {Kind: strategy.KindBreakout, Params: map[string]any{"symbols": spy, "atr_stop": -1.0}},
-		"symbol is a <nil>":                                    {Kind: strategy.KindDCA, Params: map[string]any{"notional_usd": 1.0}},
+		"symbol is a int64: want a symbol":                     {Kind: strategy.KindDCA, Params: map[string]any{"symbol": int64(1), "notional_usd": 1.0}},
+		"weights is a string: want a map":                      {Kind: strategy.KindRebalance, Params: map[string]any{"weights": "SPY"}},
+		"weights is empty: want something like":                {Kind: strategy.KindRebalance},
+		"symbol is missing: want a symbol, like SPY":           {Kind: strategy.KindDCA, Params: map[string]any{"notional_usd": 1.0}},
 		"notional_usd is missing: want 1 to 1000000":           {Kind: strategy.KindDCA, Params: map[string]any{"symbol": "SPY"}},
 		"notional_usd is 1.001: want whole cents":              {Kind: strategy.KindDCA, Params: map[string]any{"symbol": "SPY", "notional_usd": "1.001"}},
 		"every_minutes is 0":                                   {Kind: strategy.KindDCA, Params: map[string]any{"symbol": "SPY", "notional_usd": 1.0, "every_minutes": int64(0)}},
@@ -482,6 +485,8 @@ func TestParameters(t *testing.T) {
 	} {
 		if _, err := strategy.New(d); !errors.Is(err, strategy.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want ErrInvalid that says %q", d.Params, err, want)
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: one mistake is told twice: %v", d.Params, err)
 		}
 	}
 	_, err := strategy.New(strategy.Definition{Kind: strategy.KindSMACross, Params: map[string]any{"symbols": list("spy"), "slow": int64(1), "weight": "x", "a": nil, "b": nil}})

@@ -190,6 +190,10 @@ func (p *Params) At(name string, bars market.Timeframe) Triggers {
 // Symbol reads a symbol, which is required.
 func (p *Params) Symbol(name string) string {
 	v := p.take(name, "")
+	if v == nil {
+		p.Fault("%s is missing: want a symbol, like SPY", name)
+		return ""
+	}
 	s, ok := v.(string)
 	if !ok {
 		p.Fault("%s is a %T: want a symbol, like SPY", name, v)
@@ -201,7 +205,11 @@ func (p *Params) Symbol(name string) string {
 
 // Symbols reads a list of symbols, which is required; they come sorted.
 func (p *Params) Symbols(name string) []string {
+	faults := len(p.errs)
 	list := p.list(name, "")
+	if len(p.errs) > faults {
+		return list // what is no list of texts has no number
+	}
 	for i, s := range list {
 		p.check(market.CheckSymbol(s))
 		if i > 0 && s == list[i-1] {
@@ -240,6 +248,7 @@ func (p *Params) Weights(name string) map[string]decimal.Decimal {
 	in, ok := v.(map[string]any)
 	if !ok && v != nil {
 		p.Fault("%s is a %T: want a map of symbols to numbers", name, v)
+		return nil
 	}
 	if len(in) > MaxWeights {
 		p.Fault("%s holds %d symbols: want 1 to %d", name, len(in), MaxWeights)
