@@ -346,11 +346,8 @@ func (q *question) counted(f Figure, code string) {
 func (q *question) exposure() {
 	after, busy, unpriced := q.amount, false, false
 	if s := q.stake; s != nil {
-		if busy, unpriced = s.busy(), s.unpriced != 0 || s.blind; q.Action == signal.Sell {
-			after = s.held.Sub(s.selling).Sub(after).Abs()
-		} else {
-			after = s.held.Add(s.buying).Add(after).Abs()
-		}
+		busy, unpriced = s.busy(), s.unpriced != 0 || s.blind
+		after = s.past(q.Action).Add(after).Abs()
 	}
 	switch position := q.limits[MaxPosition]; {
 	case !q.solvent():

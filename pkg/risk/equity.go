@@ -176,7 +176,7 @@ func (s *State) Watch(snap account.Snapshot, levels []Level, now time.Time) (cha
 
 // lift: a word on many users takes back no user's breach.
 func (s *State) lift(snap account.Snapshot, l Level, now time.Time) (changed bool) {
-	if l.Strategy == "" && l.Name != levelUser {
+	if l.Trading.State != Active || (l.Strategy == "" && l.Name != levelUser) {
 		return false
 	}
 	s.Breaches = slices.DeleteFunc(s.Breaches, func(b Breach) bool {
@@ -188,9 +188,11 @@ func (s *State) lift(snap account.Snapshot, l Level, now time.Time) (changed boo
 		}
 		return true
 	})
-	if at, ok := unvalued(snap, s.Mark); ok && l.Strategy == "" && l.Trading.lifts(at, now) {
-		s.begin(snap, "")
-		changed = true
+	for id, m := range s.marks() { // a user's word holds for the marks of all strategies
+		if at, ok := unvalued(snap, m); ok && (l.Strategy == "" || l.Strategy == id) && l.Trading.lifts(at, now) {
+			s.begin(snap, id)
+			changed = true
+		}
 	}
 	return changed
 }

@@ -45,6 +45,13 @@ func (w *world) kind(t *testing.T, kind string, params map[string]any) {
 // at stores the next snapshot at a time, the first one a material change, and handles its event.
 func (w *world) at(t *testing.T, at time.Time, change func(*account.Snapshot)) error {
 	t.Helper()
+	w.stored(t, at, change)
+	return w.deliverAgain(t)
+}
+
+// stored is at without the handling.
+func (w *world) stored(t *testing.T, at time.Time, change func(*account.Snapshot)) {
+	t.Helper()
 	_, err := w.store.Snapshot(t.Context(), "u")
 	w.write(t, int(at.Sub(noon)/time.Minute), errors.Is(err, account.ErrNotFound), "1000", func(s *account.Snapshot) {
 		w.now = at
@@ -53,7 +60,6 @@ func (w *world) at(t *testing.T, at time.Time, change func(*account.Snapshot)) e
 			change(s)
 		}
 	})
-	return w.svc.Handle(t.Context(), w.events[len(w.events)-1])
 }
 
 // share is a position of one share at a price.
@@ -129,6 +135,7 @@ func TestHoliday(t *testing.T) {
 	w.kind(t, "sma_cross", map[string]any{"symbols": []any{"SPY"}, "timeframe": "5Min", "fast": int64(1), "slow": int64(3)})
 	w.exchange(t)
 	thanksgiving := time.Date(2026, 11, 26, 9, 0, 2, 0, time.UTC)
+	w.stored(t, thanksgiving.Add(-time.Minute), nil)
 	for m := range 24 * 60 {
 		must(t, w.at(t, thanksgiving.Add(time.Duration(m)*time.Minute), func(s *account.Snapshot) { s.Positions = []account.Position{share("SPY", 200)} }))
 	}
@@ -167,7 +174,7 @@ func TestCloseComesAgain(t *testing.T) {
 		w := newWorld(t)
 		w.kind(t, strategy.KindSMACross, map[string]any{"symbols": []any{"SPY"}, "timeframe": string(tt.timeframe), "fast": int64(1), "slow": int64(3)})
 		x := w.exchange(t)
-		must(t, w.at(t, tt.closes.Add(-time.Minute), nil))
+		w.stored(t, tt.closes.Add(-time.Minute), nil)
 		_, err := x.cache.Closed(t.Context(), []string{"TLT"}, tt.timeframe, 3, w.now) // another user's
 		must(t, err)
 		tt.change(x)

@@ -1,7 +1,7 @@
 // Package signaler turns changes of account snapshots into trading signals.
 //
 //	snapshot ──▶ Handle: what was triggered (no read) ─▶ the user's strategies ─▶ watch the losses ─▶ quotes, bars, a model's answer ─▶ decide
-//	strategy edited ──▶ Handle: run it               ─▶ judge and reserve in one transaction ──▶ users/{uid}/tradingSignals
+//	strategy edited ──▶ Handle: run it, or leave it  ─▶ judge and reserve in one transaction ──▶ users/{uid}/tradingSignals
 //	owner's word on a signal ──▶ Handle: settle what it reserved
 package signaler
 
@@ -36,14 +36,15 @@ type Deps struct {
 	Hours      Hours            // nil: nobody knows, and limits on hours deny what opens
 	Advisor    strategy.Advisor // nil: strategies that ask a model deny
 	Now        func() time.Time
+	Clock      func(ctx context.Context) (time.Time, error)        // the database's, which a demand's must be near; nil: it is not compared
 	Fault      func(ctx context.Context, userID string, err error) // told what was gone on without; may be nil
 }
 
 // Hours says whether orders are taken at a time, if that is known: market.Timetable's Trading.
 type Hours func(ctx context.Context, at time.Time, hours market.Hours) (open, known bool)
 
-// controlLife is how long the platform's word is remembered: a halt takes effect everywhere within it.
-const controlLife = 10 * time.Second
+// ControlLife is how long the platform's word is remembered: a halt takes effect everywhere within it.
+const ControlLife = 10 * time.Second
 
 // Service handles change events of account snapshots, strategies and signals.
 type Service struct {
@@ -69,13 +70,13 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signaler: %w", err)
 	}
-	return &Service{cfg: cfg, grid: grid, platform: risk.NewCached(deps.Controls.PlatformControl, controlLife, deps.Now), Deps: deps}, nil
+	return &Service{cfg: cfg, grid: grid, platform: risk.NewCached(deps.Controls.PlatformControl, ControlLife, deps.Now), Deps: deps}, nil
 }
 
 // Handle does what one write of a document calls for. Repeated, late or reordered events do no harm: a signal's id is its
 // cause's, and the placing transaction refuses what is overtaken.
 func (s *Service) Handle(ctx context.Context, e event.Event) error {
-	if quiet(e) {
+	if s.quiet(e) {
 		return nil
 	}
 	err := s.handle(ctx, e)
@@ -87,14 +88,16 @@ func (s *Service) Handle(ctx context.Context, e event.Event) error {
 
 func (s *Service) handle(ctx context.Context, e event.Event) error {
 	c, p, err := change(e)
-	if err != nil || p.collection == "" || c.New == nil {
+	if err != nil {
 		return err
 	}
 	switch p.collection {
 	case store.Accounts:
-		return s.account(ctx, p.userID, c)
+		if c.New != nil {
+			return s.account(ctx, p.userID, c)
+		}
 	case store.Strategies:
-		return s.edited(ctx, p.userID, p.id, *c.New)
+		return s.edited(ctx, p.userID, p.id, c.New)
 	case store.Signals:
 		if spoken(c) {
 			return s.Signals.Settle(ctx, p.userID, p.id)
@@ -103,7 +106,7 @@ func (s *Service) handle(ctx context.Context, e event.Event) error {
 	return nil
 }
 
-// account runs what one write of a snapshot triggered.
+// account runs what one write of a snapshot triggered, and the edits that waited for it.
 func (s *Service) account(ctx context.Context, userID string, c document.Change) error {
 	now, err := parse(userID, c.New)
 	if err != nil {
@@ -114,7 +117,7 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 		return event.Reject(err)
 	}
 	triggered := strategy.Between(old, *now)
-	if !triggered.Any() {
+	if !triggered.Any() && !s.silent(old, *now) {
 		return nil
 	}
 	definitions, err := s.enabled(ctx, userID)
@@ -122,25 +125,32 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 		return err
 	}
 	var errs []error
+	open := s.Signals.Open
 	if triggered.Changed() && len(definitions) > 0 {
-		errs = append(errs, s.watch(ctx, userID, definitions))
+		reserved, err := s.watch(ctx, userID, definitions)
+		if errs = append(errs, err); err == nil { // read just now
+			open = func(context.Context, string) ([]signal.Reservation, error) { return reserved, nil }
+		}
 	}
 	var asking []func() error
 	for _, d := range definitions {
 		strat, err := s.made.of(d)
 		if err != nil {
 			s.Fault(ctx, userID, err) // its owner's to mend; the other strategies run
-			continue
+			strat = broken{err}
 		}
 		cause, ok := triggered.Cause(strat.Triggers())
+		if !ok {
+			cause, ok = s.waited(d, old, *now)
+		}
 		if !ok {
 			continue
 		}
 		if _, asks := strat.(strategy.Asker); asks { // a model takes its time: the others don't wait for it
-			asking = append(asking, func() error { return s.run(ctx, d, cause, strat, *now) })
+			asking = append(asking, func() error { return s.run(ctx, d, cause, strat, *now, open) })
 			continue
 		}
-		errs = append(errs, s.run(ctx, d, cause, strat, *now))
+		errs = append(errs, s.run(ctx, d, cause, strat, *now, open))
 	}
 	for _, run := range asking {
 		errs = append(errs, run())
@@ -148,11 +158,12 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 	return errors.Join(errs...)
 }
 
-// watch brings the user's high-water mark and breaches up to the account, whether or not a strategy wants anything.
-func (s *Service) watch(ctx context.Context, userID string, definitions []strategy.Definition) error {
+// watch brings the user's high-water mark and breaches up to the account, whether or not a strategy wants anything. It gives the
+// reservations that it sees.
+func (s *Service) watch(ctx context.Context, userID string, definitions []strategy.Definition) (reserved []signal.Reservation, err error) {
 	platform, err := s.platform.Get(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l := risk.Lookout{
 		Now: s.Now(), Platform: platform, Strategies: make(map[string]map[string]any, len(definitions)),
@@ -161,7 +172,11 @@ func (s *Service) watch(ctx context.Context, userID string, definitions []strate
 	for _, d := range definitions {
 		l.Strategies[d.ID] = d.Limits
 	}
-	return s.Signals.Watch(ctx, userID, l.Mark)
+	err = s.Signals.Watch(ctx, userID, func(v risk.View) bool {
+		reserved = slices.Clone(v.State.Reservations)
+		return l.Mark(v)
+	})
+	return reserved, err
 }
 
 // enabled are the user's strategies that run. Those that are too many are told and left out.
@@ -174,16 +189,26 @@ func (s *Service) enabled(ctx context.Context, userID string) ([]strategy.Defini
 	return definitions, err
 }
 
-// edited runs a strategy that its owner wrote, as it stands by now.
-func (s *Service) edited(ctx context.Context, userID, strategyID string, written document.Document) error {
+// edited runs a strategy that its owner wrote, as it stands by now, unless it has to wait for a snapshot. The open signals of one that is off, in shadow or gone (nil) are
+// taken back.
+func (s *Service) edited(ctx context.Context, userID, strategyID string, written *document.Document) error {
 	definitions, err := s.Strategies.Enabled(ctx, userID)
 	tooMany := errors.Is(err, strategy.ErrTooMany)
 	if err != nil && !tooMany {
 		return err
 	}
-	leftOut := tooMany && !slices.ContainsFunc(definitions, func(d strategy.Definition) bool { return d.ID == strategyID })
+	at := slices.IndexFunc(definitions, func(d strategy.Definition) bool { return d.ID == strategyID })
+	if at < 0 || definitions[at].Mode == strategy.Shadow {
+		if _, err := s.Signals.Withdraw(ctx, userID, risk.Withdrawal{StrategyID: strategyID, Why: risk.Stopped}, s.Now().UTC()); err != nil {
+			return err
+		}
+	}
+	if written == nil {
+		return nil
+	}
+	leftOut := tooMany && at < 0
 	if leftOut {
-		definitions = []strategy.Definition{store.ParseStrategy(userID, written)}
+		definitions = []strategy.Definition{store.ParseStrategy(userID, *written)}
 	}
 	for _, d := range definitions {
 		cause, ok := strategy.Edit(d, written.UpdateTime)
@@ -201,6 +226,7 @@ func (s *Service) edited(ctx context.Context, userID, strategyID string, written
 			s.Fault(ctx, userID, invalid)
 			strat = broken{invalid} // which says it once, where its owner sees it
 		}
+		now := s.Now() // before the snapshot is read: what is written later was not there yet
 		snap, err := s.Snapshots.Snapshot(ctx, userID)
 		if errors.Is(err, account.ErrNotFound) {
 			return nil // the first one runs it
@@ -208,14 +234,17 @@ func (s *Service) edited(ctx context.Context, userID, strategyID string, written
 		if err != nil {
 			return err
 		}
-		return s.run(ctx, d, cause, strat, snap)
+		if s.waits(d, snap, now) {
+			return nil // the next one runs it
+		}
+		return s.run(ctx, d, cause, strat, snap, s.Signals.Open)
 	}
 	return nil
 }
 
 // spoken says whether a signal's write is its owner's word, and not one of ours.
 func spoken(c document.Change) bool {
-	if c.Old == nil {
+	if c.Old == nil || c.New == nil {
 		return false
 	}
 	before, _ := signal.ParseStatus(c.Old.Fields["status"])
@@ -234,7 +263,7 @@ func change(e event.Event) (c document.Change, p place, err error) {
 	if t := e.DataMediaType(); t != "application/protobuf" {
 		return c, p, event.Reject(fmt.Errorf("content type %.100q: this endpoint takes application/protobuf (set the trigger's event_data_content_type)", t))
 	}
-	if c, err = document.DecodeNew(e.Data(), "tick", "changed_seq", "status"); err != nil { // all that is asked of the old one
+	if c, err = document.DecodeNew(e.Data(), "tick", "changed_seq", "observed_at", "cadence_minutes", "status"); err != nil { // all that is asked of the old one
 		return c, p, event.Reject(err)
 	}
 	p = placeOf(c.Path)

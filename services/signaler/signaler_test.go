@@ -207,8 +207,8 @@ func TestBrokenStrategyIsItsOwnersTrouble(t *testing.T) {
 	w.strategy(t, "a-broken", map[string]any{"weights": "SPY"})
 	w.write(t, 1, true, "1000", nil)
 	w.deliver(t, 0)
-	if len(w.signals(t)) != 1 || w.faults == 0 {
-		t.Errorf("%d signals, %d faults told; want the other strategy's signal and a fault", len(w.signals(t)), w.faults)
+	if got := w.signals(t); len(got) != 2 || got["changed_seq:1"]["status"] != "pending" || w.faults == 0 {
+		t.Errorf("%v, %d faults told; want the other strategy's signal, a denial and a fault", got, w.faults)
 	}
 }
 
