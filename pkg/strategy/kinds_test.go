@@ -128,6 +128,11 @@ func TestBreakout(t *testing.T) {
 
 // An account in cash that never changes buys at each slot; at no other cause.
 func TestDCA(t *testing.T) {
+	for every, want := range map[int64]strategy.Triggers{1440: {Every: 24 * time.Hour, Offset: 15 * time.Hour}, 720: {Every: 12 * time.Hour}, 60: {Every: time.Hour}} { // by default in regular hours
+		if got := build(t, strategy.KindDCA, map[string]any{"symbol": "SPY", "notional_usd": 1.0, "every_minutes": every}).Triggers(); got != want {
+			t.Errorf("every %d minutes: %+v, want %+v", every, got, want)
+		}
+	}
 	s := build(t, strategy.KindDCA, map[string]any{"symbol": "SPY", "notional_usd": "25.50", "every_minutes": int64(60), "offset_minutes": int64(35), "days": list("mon", "tue")})
 	midnight := tick.Of(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)) // a Tuesday
 	bought := map[string]int{}
@@ -228,6 +233,15 @@ func TestVolTarget(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+	pair, closes := daily(hull...), make([]float64, len(hull)) // a pair's year has 365 days
+	for i := range pair {
+		closes[i], pair[i].At = pair[i].Close.InexactFloat64(), pair[i].At.Add(time.Hour).AddDate(0, 0, -1)
+	}
+	w := decimal.NewFromFloat(0.1 / (indicator.Volatility(closes, 20) * math.Sqrt(365))).Round(6)
+	want := "buy BTC/USD " + w.Mul(decimal.NewFromInt(10000)).Truncate(2).String()
+	if got := said(build(t, strategy.KindVolTarget, map[string]any{"symbol": "BTC/USD"}).Decide(closed(map[string][]market.Bar{"BTC/USD": pair}))); got != want {
+		t.Errorf("a pair: %q, want %q", got, want)
 	}
 	if n := build(t, strategy.KindVolTarget, map[string]any{"symbol": "SPY", "estimator": "ewma"}).Needs().Count; n != 76 {
 		t.Errorf("%d closes for lambda 0.94, want 76: RiskMetrics has 74 to 75 returns", n)
@@ -457,7 +471,10 @@ func TestParameters(t *testing.T) {
 		"entry is 60 and exit is 50":                           {Kind: strategy.KindRSIReversion, Params: map[string]any{"symbols": spy, "entry": 60.0}},
 		"period: figure":                                       {Kind: strategy.KindRSIReversion, Params: map[string]any{"symbols": spy, "period": "many"}},
 		"atr_stop is -1: want 0 to 20":                         {Kind: strategy.KindBreakout, Params: map[string]any{"symbols": spy, "atr_stop": -1.0}},
-		"symbol is a <nil>":                                    {Kind: strategy.KindDCA, Params: map[string]any{"notional_usd": 1.0}},
+		"symbol is a int64: want a symbol":                     {Kind: strategy.KindDCA, Params: map[string]any{"symbol": int64(1), "notional_usd": 1.0}},
+		"weights is a string: want a map":                      {Kind: strategy.KindRebalance, Params: map[string]any{"weights": "SPY"}},
+		"weights is empty: want something like":                {Kind: strategy.KindRebalance},
+		"symbol is missing: want a symbol, like SPY":           {Kind: strategy.KindDCA, Params: map[string]any{"notional_usd": 1.0}},
 		"notional_usd is missing: want 1 to 1000000":           {Kind: strategy.KindDCA, Params: map[string]any{"symbol": "SPY"}},
 		"notional_usd is 1.001: want whole cents":              {Kind: strategy.KindDCA, Params: map[string]any{"symbol": "SPY", "notional_usd": "1.001"}},
 		"every_minutes is 0":                                   {Kind: strategy.KindDCA, Params: map[string]any{"symbol": "SPY", "notional_usd": 1.0, "every_minutes": int64(0)}},
@@ -468,6 +485,8 @@ func TestParameters(t *testing.T) {
 	} {
 		if _, err := strategy.New(d); !errors.Is(err, strategy.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want ErrInvalid that says %q", d.Params, err, want)
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: one mistake is told twice: %v", d.Params, err)
 		}
 	}
 	_, err := strategy.New(strategy.Definition{Kind: strategy.KindSMACross, Params: map[string]any{"symbols": list("spy"), "slow": int64(1), "weight": "x", "a": nil, "b": nil}})

@@ -173,6 +173,7 @@ func New(d Definition) (Strategy, error) {
 	}
 	p := Read(d)
 	s := maker(p)
+	p.history(s.Needs())
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
