@@ -99,6 +99,10 @@ func (c *Case) Decide(snap account.Snapshot, state *risk.State) risk.Run {
 		return out
 	}
 	decision, err := c.ask(c.Input(snap, state))
+	out.Withdraw = decision.Withdraw
+	if c.Symbol != "" {
+		out.Withdraw = slices.DeleteFunc(slices.Clone(out.Withdraw), func(symbol string) bool { return symbol != c.Symbol })
+	}
 	if err != nil {
 		out.Denial = denialOf(err)
 		return out
@@ -160,10 +164,11 @@ func (c *Case) run() risk.Run {
 func (c *Case) Refused(v risk.View) *strategy.Denial { return c.run().Refused(v) }
 
 // Wants says whether a decision can come to anything that is to be written, on a snapshot: mostly it does not. A strategy with
-// a memory is asked without it here; that it keeps something says that it has one, and has to be asked again with it.
-func (c *Case) Wants(snap account.Snapshot) bool {
+// a memory is asked without it here; that it keeps something says that it has one, and has to be asked again with it. withdraw is
+// what else there is to write, if the strategy has an open signal of one of these symbols.
+func (c *Case) Wants(snap account.Snapshot) (wants bool, withdraw []string) {
 	run := c.Decide(snap, &risk.State{})
-	return len(run.Intents) > 0 || run.Denial != nil || run.Keep != nil
+	return len(run.Intents) > 0 || run.Denial != nil || run.Keep != nil, run.Withdraw
 }
 
 // Plan decides and judges in the placing transaction. It is pure. What comes to signals leaves a record, and what is decided once

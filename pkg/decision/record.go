@@ -139,6 +139,7 @@ type (
 		SignalID string        `json:"signal_id"`
 		Status   signal.Status `json:"status"`
 		By       string        `json:"superseded_by,omitempty"`
+		Why      string        `json:"ended_code,omitempty"`
 	}
 	// Quotes are market.Quotes, by symbol.
 	Quotes map[string]Quote

@@ -160,6 +160,39 @@ func bookSupersede(t *testing.T, s Stores, signals func(string) []map[string]any
 	}
 }
 
+// bookWithdraw: open signals are taken back, and no others, and what they reserved is free.
+func bookWithdraw(t *testing.T, s Stores, signals func(string) []map[string]any) {
+	snap := withSnapshot(t, s)
+	withdraw := func(want int, w risk.Withdrawal) {
+		t.Helper()
+		if n, err := s.Withdraw(t.Context(), "u", w, noon); err != nil || n != want {
+			t.Errorf("Withdraw(%+v) = %d, %v; want %d", w, n, err, want)
+		}
+	}
+	withdraw(0, risk.Withdrawal{Why: "X"})
+	place(t, s, 3, Run(snap, "st", "c1", 10, Buy("SPY", "300"), Buy("TLT", "300"), Buy("GLD", "300")))
+	place(t, s, 1, Run(snap, "other", "c1", 10, Buy("SPY", "100")))
+	must(t, s.PutStatus(t.Context(), "u", signal.ID("u", "st", "GLD", "c1"), "executed")) // and nobody told the platform yet
+	withdraw(0, risk.Withdrawal{StrategyID: "none", Why: "X"})
+	withdraw(1, risk.Withdrawal{StrategyID: "st", Symbols: []string{"SPY", "QQQ"}, Why: "X"})
+	withdraw(1, risk.Withdrawal{StrategyID: "st", Opening: true, Why: "Y"})
+	withdraw(0, risk.Withdrawal{StrategyID: "st", Why: "Z"})
+	want := map[string]string{"st SPY": "expired X", "st TLT": "expired Y", "st GLD": "executed <nil>", "other SPY": "pending <nil>"}
+	got := map[string]string{}
+	for _, f := range signals("u") {
+		got[fmt.Sprint(f["strategy_id"], " ", f["symbol"])] = fmt.Sprint(f["status"], " ", f["ended_code"])
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("signals (-want +got):\n%s", d)
+	}
+	open, err := s.Open(t.Context(), "u")
+	if err != nil || len(open) != 2 || !open[0].Executed || open[1].StrategyID != "other" {
+		t.Errorf("open = %+v, %v; want what was claimed and the other strategy's", open, err)
+	}
+	place(t, s, 1, Run(snap, "st", "c2", 11, Buy("SPY", "600"))) // 1000, less 300 and 100
+	withdraw(2, risk.Withdrawal{Why: "all"})
+}
+
 func bookOutdated(t *testing.T, s Stores, signals func(string) []map[string]any) {
 	gone := Run(Snapshot("u", 1, noon), "st", "c1", 10, Buy("SPY", "10"))
 	if _, err := s.Place(t.Context(), gone.Batch, gone.Plan); !errors.Is(err, signal.ErrOutdated) {

@@ -48,7 +48,7 @@ func Store(t *testing.T, open func(t *testing.T) (s Stores, signals func(uid str
 	for name, test := range map[string]test{
 		"users in pages": storeUsers, "profiles": storeProfiles, "profile writers": storeProfileWriters, "one user": storeUser, "strategies": storeStrategies, "snapshot": storeSnapshot, "kept": storeKept,
 		"snapshot of nobody": storeGone, "snapshot writers": storeWriters, "key versions": storeKeys, "health": storeHealth, "health race": storeHealthRace, "ledger": storeLedger, "ledger race": storeLedgerRace,
-		"signals once": bookOnce, "signals reused": bookReused, "signals supersede": bookSupersede, "signals outdated": bookOutdated, "signals race": bookRace, "records": bookRecords,
+		"signals once": bookOnce, "signals reused": bookReused, "signals supersede": bookSupersede, "signals withdraw": bookWithdraw, "signals outdated": bookOutdated, "signals race": bookRace, "records": bookRecords,
 		"signals of all buying power": bookAllPower, "word": bookWord, "watch": bookWatch, "expiry": bookExpiry, "controls": storeControls,
 		"questions": storeQuestions, "questions race": storeQuestionRace,
 	} {

@@ -74,6 +74,11 @@ type Book interface {
 	// Settle takes the owner's word that a signal's document has, whatever its client wrote. It may come twice, late, in
 	// any order, and for any document; without a word, or without a reservation, it does nothing.
 	Settle(ctx context.Context, userID, signalID string) error
+	// Withdraw takes open signals of a user's back, and says how many came to their end. What the owner spoke of by then, and what
+	// the broker shows, stands. now is UTC.
+	Withdraw(ctx context.Context, userID string, w Withdrawal, now time.Time) (n int, err error)
+	// Open is what a user's open signals reserve, as it is stored, those of it included whose owner has spoken.
+	Open(ctx context.Context, userID string) ([]signal.Reservation, error)
 	// Watch shows mark a view of the user, in a transaction, and writes the state if it says so. The view's state is as it
 	// is stored, its snapshot the newest. mark must be pure: it may be called again. Without a snapshot it is not called.
 	Watch(ctx context.Context, userID string, mark func(View) bool) error
@@ -103,6 +108,7 @@ type Run struct {
 	Limits   map[string]any // the strategy document's
 	Life     time.Duration  // of a signal
 	Intents  []strategy.Intent
+	Withdraw []string         // symbols that need no trade: the strategy's open signals of these are taken back
 	Keep     strategy.State   // what the strategy keeps in mind; nil: as it was
 	Denial   *strategy.Denial // of the whole run: no intent is looked at
 	Shadow   bool             // judged as if it were live, and nothing comes of it
@@ -133,6 +139,9 @@ func (r Run) Plan(v View) (p Plan) {
 	watched := v.State.Watch(v.Snapshot, in.Levels, in.Now)
 	before := v.State.Strategies[r.Batch.StrategyID].State
 	v.State.Ran(r.Batch, r.Keep)
+	if len(r.Withdraw) > 0 && !r.Shadow {
+		p.Closed = append(p.Closed, v.State.Withdraw(Withdrawal{StrategyID: r.Batch.StrategyID, Symbols: r.Withdraw, Why: Withdrawn})...)
+	}
 	if r.Denial != nil {
 		p.Signals = []signal.Signal{r.deny(v, signal.AllSymbols, r.Denial)}
 	} else {

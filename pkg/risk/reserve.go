@@ -22,6 +22,27 @@ type Closing struct {
 	SignalID string
 	Status   signal.Status // Expired; Executed where its order was seen at the broker
 	By       string        // the signal that supersedes it; "": none does
+	Why      string        // the code of one that was taken back, with none in its place; "": it was not
+}
+
+// Why a signal is taken back, besides TradingHalted and TradingReducing.
+const (
+	Withdrawn = "STRATEGY_WITHDREW" // its strategy needs no trade any more
+	Stopped   = "STRATEGY_STOPPED"  // its strategy is off, gone or in shadow
+)
+
+// Withdrawal is which of a user's open signals are taken back.
+type Withdrawal struct {
+	StrategyID string   // "": all strategies'
+	Symbols    []string // nil: all
+	Opening    bool     // only those that open exposure
+	Why        string
+}
+
+// Of says whether a reservation is meant: nobody spoke of it yet.
+func (w Withdrawal) Of(r signal.Reservation) bool {
+	return r.SettledAt.IsZero() && (w.StrategyID == "" || r.StrategyID == w.StrategyID) && (w.Symbols == nil || slices.Contains(w.Symbols, r.Symbol)) &&
+		(!w.Opening || r.Reserved.IsPositive())
 }
 
 // Word is what a signal's document says.
@@ -205,12 +226,37 @@ func (s *State) Supersede(strategyID, symbol, by string) (c Closing, ok bool) {
 		return Closing{}, false
 	}
 	c = s.close(s.Reservations[i], by)
-	if r := &s.Reservations[i]; r.Shown() {
-		r.SettledAt, r.Executed = r.ShownAt, true
-		return c, true
+	if !s.settleShown(i) {
+		s.Reservations = slices.Delete(s.Reservations, i, i+1)
 	}
-	s.Reservations = slices.Delete(s.Reservations, i, i+1)
 	return c, true
+}
+
+// settleShown takes what the broker shows for the owner's word. False: it shows nothing.
+func (s *State) settleShown(i int) bool {
+	r := &s.Reservations[i]
+	if r.Shown() {
+		r.SettledAt, r.Executed = r.ShownAt, true
+	}
+	return r.Shown()
+}
+
+// Withdraw takes open signals back and drops what they reserve, as Supersede does.
+func (s *State) Withdraw(w Withdrawal) (ended []Closing) {
+	for i := 0; i < len(s.Reservations); i++ {
+		r := s.Reservations[i]
+		if !w.Of(r) {
+			continue
+		}
+		c := s.close(r, "")
+		if !s.settleShown(i) {
+			c.Why = w.Why
+			s.Reservations = slices.Delete(s.Reservations, i, i+1)
+			i--
+		}
+		ended = append(ended, c)
+	}
+	return ended
 }
 
 func (s *State) close(r signal.Reservation, by string) Closing {

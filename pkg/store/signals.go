@@ -102,7 +102,7 @@ func viewIn(ctx context.Context, tx document.Tx, b signal.Batch) (*risk.View, er
 	if v.Control, err = controlIn(ctx, tx, userControlPath(b.UserID)); err != nil {
 		return nil, err
 	}
-	words, err := wordsIn(ctx, tx, b, v.State)
+	words, err := wordsIn(ctx, tx, b.UserID, v.State.Doubtful(b.StrategyID, b.Now), b.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -124,13 +124,13 @@ func stateIn(ctx context.Context, tx document.Reader, uid string) (*risk.State, 
 }
 
 // wordsIn reads what the owner says of the signals that the run may end.
-func wordsIn(ctx context.Context, tx document.Tx, b signal.Batch, state *risk.State) (map[string]risk.Word, error) {
+func wordsIn(ctx context.Context, tx document.Tx, userID string, ids []string, now time.Time) (map[string]risk.Word, error) {
 	words := map[string]risk.Word{}
-	for _, id := range state.Doubtful(b.StrategyID, b.Now) {
-		d, err := tx.Get(ctx, SignalPath(b.UserID, id))
+	for _, id := range ids {
+		d, err := tx.Get(ctx, SignalPath(userID, id))
 		switch {
 		case errors.Is(err, document.ErrNotFound):
-			words[id] = risk.Word{At: b.Now}
+			words[id] = risk.Word{At: now}
 		case err != nil:
 			return nil, err
 		default:
@@ -161,6 +161,9 @@ func writePlan(tx document.Tx, uid string, plan risk.Plan, state *risk.State) er
 		f := document.Fields{"status": string(c.Status)}
 		if c.By != "" {
 			f["superseded_by"] = c.By
+		}
+		if c.Why != "" {
+			f["ended_code"] = c.Why
 		}
 		if err := tx.Update(SignalPath(uid, c.SignalID), f); err != nil {
 			return err
@@ -213,6 +216,51 @@ func (s *Store) Settle(ctx context.Context, userID, signalID string) error {
 		return fmt.Errorf("word on signal %s of user %s: %w", signalID, userID, err)
 	}
 	return nil
+}
+
+// Withdraw implements risk.Book.
+func (s *Store) Withdraw(ctx context.Context, userID string, w risk.Withdrawal, now time.Time) (n int, err error) {
+	err = s.db.Transact(ctx, func(ctx context.Context, tx document.Tx) error {
+		n = 0
+		state, err := stateIn(ctx, tx, userID)
+		if err != nil {
+			return err
+		}
+		var open []string
+		for _, r := range state.Reservations {
+			if w.Of(r) {
+				open = append(open, r.SignalID)
+			}
+		}
+		if len(open) == 0 {
+			return nil
+		}
+		words, err := wordsIn(ctx, tx, userID, open, now)
+		if err != nil {
+			return err
+		}
+		for _, id := range open {
+			if word, ok := words[id]; ok {
+				state.Settle(id, word)
+			}
+		}
+		plan := risk.Plan{Closed: state.Withdraw(w)}
+		n = len(plan.Closed)
+		return writePlan(tx, userID, plan, state)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("open signals of user %s are not taken back: %w", userID, err)
+	}
+	return n, nil
+}
+
+// Open implements risk.Book.
+func (s *Store) Open(ctx context.Context, userID string) ([]signal.Reservation, error) {
+	state, err := s.RiskState(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	return state.Reservations, nil
 }
 
 // Signal is one of a user's signals, without what a model said; document.ErrNotFound.

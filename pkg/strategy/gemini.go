@@ -170,7 +170,10 @@ func (g *gemini) size(in Input, equity decimal.Decimal, s sight, o opinion) (Dec
 		side, target = signal.Buy, equity.Mul(g.weight).Mul(o.confidence)
 	}
 	i, ok, err := Intent{Symbol: s.symbol, Target: decimal.NewNullDecimal(target), Confidence: decimal.NewNullDecimal(o.confidence), Reason: "model: " + o.reason}.Sized(in)
-	if err != nil || !ok || i.Action != side {
+	if err == nil && i.Action != side && i.Action != "" {
+		return Decision{Withdraw: []string{s.symbol}}, nil
+	}
+	if err != nil || !ok {
 		return Decision{}, err
 	}
 	return Decision{Intents: []Intent{i}}, nil

@@ -57,6 +57,7 @@ func (r *rebalance) Decide(in Input) (Decision, error) {
 		return Decision{}, err
 	}
 	var intents []Intent
+	var reached []string
 	var denied error
 	for _, symbol := range r.symbols {
 		if slices.ContainsFunc(in.Orders, func(o account.Order) bool { return o.Symbol == symbol }) {
@@ -69,13 +70,21 @@ func (r *rebalance) Decide(in Input) (Decision, error) {
 		}
 		target := equity.Mul(r.weights[symbol])
 		if held.Sub(target).Abs().LessThanOrEqual(equity.Mul(r.band)) {
+			reached = append(reached, symbol)
 			continue
 		}
 		intents = append(intents, Intent{Symbol: symbol, Target: decimal.NewNullDecimal(target), Reason: fmt.Sprintf("%s is %s%% of equity, target %s%%, band %s%%",
 			symbol, percent(held.Div(equity)), percent(r.weights[symbol]), percent(r.band))})
 	}
 	d, err := Size(in, intents...)
-	d.Intents = slices.DeleteFunc(d.Intents, func(i Intent) bool { return i.Notional.LessThan(r.minNotional) })
+	d.Intents = slices.DeleteFunc(d.Intents, func(i Intent) bool {
+		small := i.Notional.LessThan(r.minNotional)
+		if small {
+			reached = append(reached, i.Symbol)
+		}
+		return small
+	})
+	d.Withdraw = append(d.Withdraw, reached...)
 	if len(d.Intents) == 0 && err == nil {
 		err = denied
 	}

@@ -146,9 +146,10 @@ func price(in Input, o account.Order) (decimal.Decimal, bool) {
 }
 
 // Sized turns a target into a side and a notional, in whole cents: what is missing of it, or too much, when all is done
-// that is under way. It never sells more than is held; where nothing is to be left, Qty has the shares, if they can be told. ok is false where nothing is to be done: less than MinNotional is
-// off, the strategy's own open signal does it already, or an open order can't be counted and is waited for. An intent
-// without a target stays as it is. Short positions and targets below 0 are denials.
+// that is under way. It never sells more than is held; where nothing is to be left, Qty has the shares, if they
+// can be told. ok is false where nothing is to be done: the strategy's own open signal does it already, an open order can't be
+// counted and is waited for, or less than MinNotional is off; that is signal.Flat, and an own open signal is wanted no more. An
+// intent without a target stays as it is. Short positions and targets below 0 are denials.
 func (i Intent) Sized(in Input) (sized Intent, ok bool, err error) {
 	if !i.Target.Valid {
 		return i, true, nil
@@ -177,7 +178,10 @@ func (i Intent) Sized(in Input) (sized Intent, ok bool, err error) {
 			i.Qty = freeShares(in, i.Symbol, e)
 		}
 	}
-	return i, i.Notional.GreaterThanOrEqual(decimal.NewFromInt(MinNotional)), nil
+	if i.Notional.LessThan(decimal.NewFromInt(MinNotional)) {
+		return Intent{Symbol: i.Symbol, Action: signal.Flat}, false, nil
+	}
+	return i, true, nil
 }
 
 // freeShares are those of a symbol that no other order sells; not valid where some are sold by their worth.
@@ -199,16 +203,17 @@ func freeShares(in Input, symbol string, e Exposure) (shares decimal.NullDecimal
 	return shares
 }
 
-// Size is a decision of intents, sized: sells come before buys, and what comes to nothing is left out. So is one that is
-// denied, unless no other is left: the first denial is the error then.
-func Size(in Input, intents ...Intent) (Decision, error) {
+// Size is a decision of intents, sized: sells come before buys, and what comes to nothing is left out, or withdrawn. So is one
+// that is denied left out, unless no other is left: the first denial is the error then.
+func Size(in Input, intents ...Intent) (d Decision, denied error) {
 	var sells, buys []Intent
-	var denied error
 	for _, i := range intents {
 		sized, ok, err := i.Sized(in)
 		switch {
 		case err != nil:
 			denied = cmp.Or(denied, err)
+		case !ok && sized.Action == signal.Flat:
+			d.Withdraw = append(d.Withdraw, i.Symbol)
 		case !ok:
 		case sized.Action == signal.Sell:
 			sells = append(sells, sized)
@@ -216,10 +221,10 @@ func Size(in Input, intents ...Intent) (Decision, error) {
 			buys = append(buys, sized)
 		}
 	}
-	if all := slices.Concat(sells, buys); len(all) > 0 {
-		return Decision{Intents: all}, nil
+	if d.Intents = slices.Concat(sells, buys); len(d.Intents) > 0 {
+		return d, nil
 	}
-	return Decision{}, denied
+	return d, denied
 }
 
 // Equity is the account's, USD, or a *Denial where it is not positive.

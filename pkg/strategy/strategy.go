@@ -24,7 +24,7 @@ type Strategy interface {
 	// Needs says what it wants in its Input besides the account.
 	Needs() Needs
 	// Decide is a pure function of its input. No intent means that nothing is to be done. A *Denial says why it
-	// can't decide.
+	// can't decide; what is withdrawn beside it counts all the same.
 	Decide(in Input) (Decision, error)
 }
 
@@ -57,6 +57,8 @@ type State map[string]string
 type Decision struct {
 	Intents []Intent
 	State   State // nil: as it was. A strategy with a memory returns it always: one that it gives no State without is not asked with it
+
+	Withdraw []string // symbols that need no trade: an open signal of the strategy's own, if there is one, is taken back
 }
 
 // Intent is one trade that a strategy wants: a side and a notional, or a target from which both follow (Sized).

@@ -7,6 +7,7 @@ import (
 	decimal "github.com/alpacahq/alpacadecimal"
 
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/signal"
 )
 
 // stance is what a strategy thinks of a symbol.
@@ -51,23 +52,28 @@ func (s *swing) decide(input Input, look func(symbol string, bars Series) (stanc
 	}
 	target := equity.Mul(s.weight)
 	var intents []Intent
+	var done []string
 	var denied error
 	for _, symbol := range s.needs.Symbols {
 		i, ok, err := s.one(input, symbol, target, look)
-		if err != nil {
+		switch {
+		case err != nil:
 			denied = cmp.Or(denied, err)
-		} else if ok {
+		case ok:
 			intents = append(intents, i)
+		case i.Action == signal.Flat:
+			done = append(done, symbol)
 		}
 	}
 	d, err := Size(input, intents...)
+	d.Withdraw = append(d.Withdraw, done...)
 	if len(d.Intents) == 0 && err == nil {
 		err = denied
 	}
 	return d, err
 }
 
-// one is what is wanted of a symbol, if anything is.
+// one is what is wanted of a symbol, if anything is; signal.Flat where it is there without the strategy's own open signal.
 func (s *swing) one(input Input, symbol string, target decimal.Decimal, look func(symbol string, bars Series) (stance, string, error)) (i Intent, ok bool, err error) {
 	bars, ok, err := s.needs.Series(input, symbol)
 	if err != nil || !ok {
@@ -82,13 +88,17 @@ func (s *swing) one(input Input, symbol string, target decimal.Decimal, look fun
 		return Intent{}, false, err
 	}
 	switch coming := e.Coming(); {
-	case think == in && coming.Add(coming).LessThan(target):
+	case think == in && twice(coming).LessThan(target):
 		return Intent{Symbol: symbol, Target: decimal.NewNullDecimal(target), Reason: reason}, true, nil
 	case think == out && e.Held.Abs().GreaterThanOrEqual(decimal.NewFromInt(MinNotional)):
 		return Intent{Symbol: symbol, Target: decimal.NewNullDecimal(decimal.Decimal{}), Reason: reason}, true, nil
+	case think == out, think == in && twice(coming.Sub(e.Own)).GreaterThanOrEqual(target):
+		return Intent{Symbol: symbol, Action: signal.Flat}, false, nil
 	}
 	return Intent{}, false, nil
 }
+
+func twice(d decimal.Decimal) decimal.Decimal { return d.Add(d) }
 
 // settled is how many bars an average of Wilder's over n takes until what it began with no longer counts: of the first
 // average less than 0.01 % is left after ten times n.

@@ -90,7 +90,10 @@ func (s *volTarget) Decide(in Input) (Decision, error) {
 	}
 	target := equity.Mul(weight)
 	if e.Coming().Sub(target).Abs().LessThanOrEqual(equity.Mul(s.band)) {
-		return Decision{}, nil
+		if !e.Own.IsZero() { // its own open signal is what gets it there
+			return Decision{}, nil
+		}
+		return Decision{Withdraw: []string{s.symbol}}, nil
 	}
 	return Size(in, Intent{Symbol: s.symbol, Target: decimal.NewNullDecimal(target), Reason: fmt.Sprintf("%s: volatility %.2f%% a year, target %.2f%%: %s%% of equity", s.symbol, 100*vol, 100*s.target, percent(weight))})
 }

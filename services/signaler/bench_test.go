@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -114,6 +115,7 @@ func BenchmarkDecision(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as the service does in a container (pkg/serve)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
@@ -127,3 +129,9 @@ func BenchmarkDecision(b *testing.B) {
 }
 
 func (*held) Watch(context.Context, string, func(risk.View) bool) error { return nil }
+
+func (*held) Open(context.Context, string) ([]signal.Reservation, error) { return nil, nil }
+
+func (*held) Withdraw(context.Context, string, risk.Withdrawal, time.Time) (int, error) {
+	return 0, nil
+}

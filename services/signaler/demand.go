@@ -166,7 +166,7 @@ func (s *Service) demand(ctx context.Context, d Demand, cause strategy.Cause, de
 		return m, err
 	}
 	c.Symbol, c.Once = d.Symbol, true
-	placed, err := s.decide(ctx, c, snap)
+	placed, err := s.decide(ctx, c, snap, s.Signals.Open)
 	if errors.Is(err, signal.ErrOutdated) {
 		return m, fmt.Errorf("a later cause ran it meanwhile, or the user was removed; ask again: %w", err)
 	}

@@ -4,24 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/decision"
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
+// openSignals is risk.Book's Open, or what was read just now.
+type openSignals func(ctx context.Context, userID string) ([]signal.Reservation, error)
+
 // run decides for one strategy. First on the event's snapshot: mostly nothing is wanted, and nothing has to be read. What is
 // wanted is decided again by the placing transaction, on the snapshot and the risk state that it reads.
-func (s *Service) run(ctx context.Context, d strategy.Definition, cause strategy.Cause, strat strategy.Strategy, snap account.Snapshot) error {
+func (s *Service) run(ctx context.Context, d strategy.Definition, cause strategy.Cause, strat strategy.Strategy, snap account.Snapshot, open openSignals) error {
 	c, err := s.prepare(ctx, d, cause, strat, snap)
 	if err != nil {
 		return err
 	}
-	_, err = s.decide(ctx, c, snap)
+	_, err = s.decide(ctx, c, snap, open)
 	if errors.Is(err, signal.ErrOutdated) {
 		return nil // the newer cause's own event runs the strategy
 	}
@@ -52,12 +57,16 @@ func (s *Service) staleAfter(snap account.Snapshot) time.Duration {
 }
 
 // decide asks the model, if the strategy does, and places what is wanted.
-func (s *Service) decide(ctx context.Context, c *decision.Case, snap account.Snapshot) ([]signal.Signal, error) {
+func (s *Service) decide(ctx context.Context, c *decision.Case, snap account.Snapshot, open openSignals) ([]signal.Signal, error) {
 	if err := s.advise(ctx, c, snap); err != nil {
 		return nil, err
 	}
-	if !c.Once && !c.Wants(snap) {
-		return nil, nil
+	wants, withdraw := c.Wants(snap)
+	if !wants && !c.Once { // what is asked for once is noted, whatever it comes to
+		own, err := own(ctx, c.Definition, withdraw, open)
+		if err != nil || !own {
+			return nil, err
+		}
 	}
 	placed, err := s.Signals.Place(ctx, c.Batch(), c.Plan)
 	if errors.Is(err, signal.ErrReused) {
@@ -65,6 +74,15 @@ func (s *Service) decide(ctx context.Context, c *decision.Case, snap account.Sna
 		return s.Signals.Place(ctx, c.Batch(), c.Plan)
 	}
 	return placed, err
+}
+
+// own says whether the strategy has an open signal of one of these symbols.
+func own(ctx context.Context, d strategy.Definition, symbols []string, open openSignals) (bool, error) {
+	if len(symbols) == 0 {
+		return false, nil
+	}
+	reserved, err := open(ctx, d.UserID)
+	return slices.ContainsFunc(reserved, risk.Withdrawal{StrategyID: d.ID, Symbols: symbols}.Of), err
 }
 
 // quotes are the latest. Where there are none, strategies use the broker's own valuation of what is held.

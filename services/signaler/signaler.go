@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,8 +43,8 @@ type Deps struct {
 // Hours says whether orders are taken at a time, if that is known: market.Timetable's Trading.
 type Hours func(ctx context.Context, at time.Time, hours market.Hours) (open, known bool)
 
-// controlLife is how long the platform's word is remembered: a halt takes effect everywhere within it.
-const controlLife = 10 * time.Second
+// ControlLife is how long the platform's word is remembered: a halt takes effect everywhere within it.
+const ControlLife = 10 * time.Second
 
 // Service handles change events of account snapshots, strategies and signals.
 type Service struct {
@@ -69,7 +70,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signaler: %w", err)
 	}
-	return &Service{cfg: cfg, grid: grid, platform: risk.NewCached(deps.Controls.PlatformControl, controlLife, deps.Now), Deps: deps}, nil
+	return &Service{cfg: cfg, grid: grid, platform: risk.NewCached(deps.Controls.PlatformControl, ControlLife, deps.Now), Deps: deps}, nil
 }
 
 // Handle does what one write of a document calls for. Repeated, late or reordered events do no harm: a signal's id is its
@@ -87,14 +88,16 @@ func (s *Service) Handle(ctx context.Context, e event.Event) error {
 
 func (s *Service) handle(ctx context.Context, e event.Event) error {
 	c, p, err := change(e)
-	if err != nil || p.collection == "" || c.New == nil {
+	if err != nil {
 		return err
 	}
 	switch p.collection {
 	case store.Accounts:
-		return s.account(ctx, p.userID, c)
+		if c.New != nil {
+			return s.account(ctx, p.userID, c)
+		}
 	case store.Strategies:
-		return s.edited(ctx, p.userID, p.id, *c.New)
+		return s.edited(ctx, p.userID, p.id, c.New)
 	case store.Signals:
 		if spoken(c) {
 			return s.Signals.Settle(ctx, p.userID, p.id)
@@ -122,8 +125,12 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 		return err
 	}
 	var errs []error
+	open := s.Signals.Open
 	if triggered.Changed() && len(definitions) > 0 {
-		errs = append(errs, s.watch(ctx, userID, definitions))
+		reserved, err := s.watch(ctx, userID, definitions)
+		if errs = append(errs, err); err == nil { // read just now
+			open = func(context.Context, string) ([]signal.Reservation, error) { return reserved, nil }
+		}
 	}
 	var asking []func() error
 	for _, d := range definitions {
@@ -140,10 +147,10 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 			continue
 		}
 		if _, asks := strat.(strategy.Asker); asks { // a model takes its time: the others don't wait for it
-			asking = append(asking, func() error { return s.run(ctx, d, cause, strat, *now) })
+			asking = append(asking, func() error { return s.run(ctx, d, cause, strat, *now, open) })
 			continue
 		}
-		errs = append(errs, s.run(ctx, d, cause, strat, *now))
+		errs = append(errs, s.run(ctx, d, cause, strat, *now, open))
 	}
 	for _, run := range asking {
 		errs = append(errs, run())
@@ -151,11 +158,12 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 	return errors.Join(errs...)
 }
 
-// watch brings the user's high-water mark and breaches up to the account, whether or not a strategy wants anything.
-func (s *Service) watch(ctx context.Context, userID string, definitions []strategy.Definition) error {
+// watch brings the user's high-water mark and breaches up to the account, whether or not a strategy wants anything. It gives the
+// reservations that it sees.
+func (s *Service) watch(ctx context.Context, userID string, definitions []strategy.Definition) (reserved []signal.Reservation, err error) {
 	platform, err := s.platform.Get(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l := risk.Lookout{
 		Now: s.Now(), Platform: platform, Strategies: make(map[string]map[string]any, len(definitions)),
@@ -164,14 +172,27 @@ func (s *Service) watch(ctx context.Context, userID string, definitions []strate
 	for _, d := range definitions {
 		l.Strategies[d.ID] = d.Limits
 	}
-	return s.Signals.Watch(ctx, userID, l.Mark)
+	err = s.Signals.Watch(ctx, userID, func(v risk.View) bool {
+		reserved = slices.Clone(v.State.Reservations)
+		return l.Mark(v)
+	})
+	return reserved, err
 }
 
-// edited runs a strategy that its owner wrote, as it stands by now, unless it has to wait for a snapshot.
-func (s *Service) edited(ctx context.Context, userID, strategyID string, written document.Document) error {
+// edited runs a strategy that its owner wrote, as it stands by now, unless it has to wait for a snapshot. The open signals of one
+// that is off, in shadow or gone (nil) are taken back.
+func (s *Service) edited(ctx context.Context, userID, strategyID string, written *document.Document) error {
 	definitions, err := s.Strategies.Enabled(ctx, userID)
 	if err != nil {
 		return err
+	}
+	if !slices.ContainsFunc(definitions, func(d strategy.Definition) bool { return d.ID == strategyID && d.Mode != strategy.Shadow }) {
+		if _, err := s.Signals.Withdraw(ctx, userID, risk.Withdrawal{StrategyID: strategyID, Why: risk.Stopped}, s.Now().UTC()); err != nil {
+			return err
+		}
+	}
+	if written == nil {
+		return nil
 	}
 	for _, d := range definitions {
 		cause, ok := strategy.Edit(d, written.UpdateTime)
@@ -197,14 +218,14 @@ func (s *Service) edited(ctx context.Context, userID, strategyID string, written
 		if s.waits(d, snap, now) {
 			return nil // the next one runs it
 		}
-		return s.run(ctx, d, cause, strat, snap)
+		return s.run(ctx, d, cause, strat, snap, s.Signals.Open)
 	}
 	return nil
 }
 
 // spoken says whether a signal's write is its owner's word, and not one of ours.
 func spoken(c document.Change) bool {
-	if c.Old == nil {
+	if c.Old == nil || c.New == nil {
 		return false
 	}
 	before, _ := signal.ParseStatus(c.Old.Fields["status"])

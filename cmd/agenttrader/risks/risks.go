@@ -19,6 +19,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	users "github.com/agenttrader/agenttrader/pkg/user"
+	"github.com/agenttrader/agenttrader/services/signaler"
 )
 
 // Command is `agenttrader risk`.
@@ -29,6 +30,7 @@ type desk struct {
 	where string // for people
 	store control
 	now   func() time.Time
+	wait  time.Duration // until all signalers know the platform's word
 	close func() error
 }
 
@@ -36,7 +38,9 @@ type desk struct {
 type control interface {
 	risk.Controls
 	users.Finder
+	users.Lister
 	strategy.Store
+	Withdraw(ctx context.Context, userID string, w risk.Withdrawal, now time.Time) (n int, err error)
 	RiskState(ctx context.Context, userID string) (*risk.State, error)
 	Snapshot(ctx context.Context, userID string) (account.Snapshot, error)
 }
@@ -50,7 +54,7 @@ func openCloud(ctx context.Context, project string) (*desk, error) {
 	if p.Opened(&err); err != nil {
 		return nil, err
 	}
-	return &desk{where: p.String(), store: s, now: time.Now, close: p.Close}, nil
+	return &desk{where: p.String(), store: s, now: time.Now, wait: signaler.ControlLife + time.Second, close: p.Close}, nil
 }
 
 // login is the name of who runs the program; "" if it is not known.
@@ -81,7 +85,8 @@ func command(open func(context.Context, string) (*desk, error), login func() str
 		Short: "Halt and resume trading, and set limits: show, halt, reduce, resume, limit",
 		Long: `Shows and sets what people allow: the trading state and the limits of the platform or of a user, and the trading state of one
 of a user's strategies. The most restricting level holds. What is set here holds for the next decision of the user at once, and
-for the platform within ten seconds; signals that are pending already stay. Syncing goes on in all states.
+for the platform within ten seconds. What is pending by then is taken back by halt, and by reduce as far as it opens exposure:
+an executor that has not claimed it can't any more. Orders at the broker stay. Syncing goes on in all states.
 
 GCP_PROJECT, FIRESTORE_DATABASE and FIRESTORE_EMULATOR_HOST say where. docs/risk.md has the limits and the states.`,
 		Example: `  agenttrader risk show --user alice
@@ -198,7 +203,7 @@ func (a *cli) stateCommand(state risk.TradingState, verb, short, example string)
 					return err
 				}
 				note(c, "%s is %s now (%s)", a.whose(), state, tty.Escape(d.where, shown))
-				return a.show(ctx, c, d)
+				return errors.Join(a.withdraw(ctx, c, d, state), a.show(ctx, c, d))
 			})
 		},
 	}

@@ -1,0 +1,79 @@
+package risks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/agenttrader/agenttrader/pkg/risk"
+)
+
+const (
+	sweepers  = 32   // users at once
+	sweepPage = 1000 // users that are listed at once
+)
+
+// withdraw takes back the open signals that a word stops. The platform's is heard by all signalers a little later, so their users
+// are gone through once more then.
+func (a *cli) withdraw(ctx context.Context, c *cobra.Command, d *desk, state risk.TradingState) (err error) {
+	w := risk.Withdrawal{StrategyID: a.strategy, Why: risk.TradingHalted}
+	switch state {
+	case risk.Active:
+		return nil
+	case risk.Reducing:
+		w.Opening, w.Why = true, risk.TradingReducing
+	}
+	n := 0
+	if !a.platform {
+		n, err = d.store.Withdraw(ctx, a.user, w, d.now().UTC())
+	} else if n, err = sweep(ctx, d, w); err == nil {
+		note(c, "open signals taken back: %d; once more in %s, when all signalers know it", n, d.wait)
+		select {
+		case <-time.After(d.wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		n, err = sweep(ctx, d, w)
+	}
+	note(c, "open signals taken back: %d", n)
+	if err != nil {
+		return fmt.Errorf("the word holds, and open signals are left that executors may act on until they expire; say it again to take them back: %w", err)
+	}
+	return nil
+}
+
+// sweep goes through all users; what fails for one keeps no other's.
+func sweep(ctx context.Context, d *desk, w risk.Withdrawal) (n int, err error) {
+	var (
+		mu   sync.Mutex
+		errs []error
+	)
+	var g errgroup.Group
+	g.SetLimit(sweepers)
+	for after, more := "", true; more; {
+		page, err := d.store.Users(ctx, after, sweepPage)
+		if err != nil {
+			errs = append(errs, err)
+			break
+		}
+		for _, u := range page.Users {
+			g.Go(func() error {
+				ended, err := d.store.Withdraw(ctx, u.ID, w, d.now().UTC())
+				mu.Lock()
+				defer mu.Unlock()
+				if n += ended; err != nil && len(errs) < 10 {
+					errs = append(errs, err)
+				}
+				return nil
+			})
+		}
+		after, more = page.Next, page.Next != ""
+	}
+	_ = g.Wait()
+	return n, errors.Join(errs...)
+}
