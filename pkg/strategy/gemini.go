@@ -59,7 +59,8 @@ const (
 var (
 	modelForm = regexp.MustCompile(`^gemini-(2\.5|[3-9](\.[0-9])?)-(pro|flash|flash-lite)(-[0-9]{3}|-preview(-[0-9]{2,4}){0,2})?$`) // 2.5 is the first that thinks
 	mailForm  = regexp.MustCompile(`[^\s@]@[^\s@]+\.[^\s@]`)
-	keyForm   = regexp.MustCompile(`[A-Za-z0-9+/=_-]{16,}`) // a key is such a run with letters and digits in it
+	keyForm   = regexp.MustCompile(`[A-Za-z0-9+/=_-]{16,}`)                                    // a key is such a run with letters and digits in it
+	wordsForm = regexp.MustCompile(`^([A-Za-z]*|[0-9]{1,4})([+/=_-]([A-Za-z]*|[0-9]{1,4}))*$`) // but for words and short numbers: on-top-10
 	letter    = regexp.MustCompile(`[A-Za-z]`)
 	digit     = regexp.MustCompile(`[0-9]`)
 )
@@ -111,8 +112,10 @@ func checkContext(s string) error {
 	if mailForm.MatchString(s) {
 		return errors.New("context holds what looks like an e-mail address: it goes to the model, leave it out")
 	}
-	if slices.ContainsFunc(keyForm.FindAllString(s, -1), func(run string) bool { return letter.MatchString(run) && digit.MatchString(run) }) {
-		return errors.New("context holds what looks like a key: it goes to the model, leave it out")
+	if slices.ContainsFunc(keyForm.FindAllString(s, -1), func(run string) bool {
+		return letter.MatchString(run) && digit.MatchString(run) && !wordsForm.MatchString(run)
+	}) {
+		return errors.New("context holds what looks like a key (16 or more letters, digits and + / = _ - in a row, with letters and digits in one word, or a number of more than 4 digits): it goes to the model, leave it out, or put blanks between")
 	}
 	return nil
 }

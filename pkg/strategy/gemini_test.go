@@ -274,6 +274,16 @@ func TestGeminiParameters(t *testing.T) {
 			t.Errorf("the error tells what was not to be told: %v", err)
 		}
 	}
+	for _, key := range []string{"AIzaSyD-9tSrke72PouQMnMX-a7eZSW0jkFMBWY", "550e8400-e29b-41d4-a716-446655440000", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "token-abcdefgh-12345678", "AB12-CD34-EF56-GH78"} {
+		if _, err := gemini(with("context", "my "+key)); err == nil || !strings.Contains(err.Error(), "looks like a key (") || strings.Contains(err.Error(), key[:4]) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	for _, harmless := range []string{"weekly-mean-reversion-on-top-10", "the 2026-11-24/2026-11-30 week_of_thanksgiving", "risk-on/risk-off-since-2020"} {
+		if _, err := gemini(with("context", harmless)); err != nil {
+			t.Errorf("%s: %v", harmless, err)
+		}
+	}
 	for _, params := range []map[string]any{
 		with("context", "I believe in long bonds; I dislike AI-related-companies, above all NVDA."), with("model", "gemini-2.5-pro"), with("model", "gemini-2.5-flash-001"), with("model", "gemini-3-pro-preview"), with("model", "gemini-3.1-flash-lite-preview"), with("model", "gemini-2.5-flash-preview-09-2025"), with("every_minutes", int64(30)), with("weight", "0.5"),
 		{"symbols": []any{"SPY"}, "bars": "5Min"},

@@ -189,8 +189,8 @@ func (s *Service) enabled(ctx context.Context, userID string) ([]strategy.Defini
 	return definitions, err
 }
 
-// edited runs a strategy that its owner wrote, as it stands by now, unless it has to wait for a snapshot. The open signals of one that is off, in shadow or gone (nil) are
-// taken back.
+// edited runs a strategy that its owner wrote, as it stands by now, unless it has to wait for a snapshot. The open signals of one
+// that is off, in shadow or gone (nil) are taken back.
 func (s *Service) edited(ctx context.Context, userID, strategyID string, written *document.Document) error {
 	definitions, err := s.Strategies.Enabled(ctx, userID)
 	tooMany := errors.Is(err, strategy.ErrTooMany)

@@ -15,6 +15,8 @@ import (
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/gcp"
+	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/user"
 	"github.com/agenttrader/agenttrader/services/signaler"
 	signalercloud "github.com/agenttrader/agenttrader/services/signaler/cloud"
 )
@@ -26,6 +28,7 @@ func Command() *cobra.Command { return command(openCloud, tty.IsTerminal) }
 type desk struct {
 	where     string // for people
 	generator generator
+	users     user.Finder
 	close     func() error
 }
 
@@ -44,7 +47,11 @@ func openCloud(ctx context.Context, project string, log *slog.Logger) (*desk, er
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	return &desk{where: "project " + settings.Project.ProjectID(), generator: service, close: func() error { return c.CloseWithin(cloud.CloseLimit) }}, nil
+	db, err := c.Firestore(ctx)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return &desk{where: "project " + settings.Project.ProjectID(), generator: service, users: store.New(db), close: func() error { return c.CloseWithin(cloud.CloseLimit) }}, nil
 }
 
 func command(open func(context.Context, string, *slog.Logger) (*desk, error), terminal func(any) bool) *cobra.Command {
@@ -98,7 +105,7 @@ Exit status 1: a strategy could not be run, or has a document that can't be; wha
 			defer func() { err = errors.Join(err, desk.close()) }()
 			made, err := desk.generator.Generate(c.Context(), d)
 			if len(made) == 0 && err != nil {
-				return err
+				return desk.explained(c.Context(), d.UserID, err)
 			}
 			if asJSON {
 				return errors.Join(tty.Encode(c.OutOrStdout(), result{UserID: d.UserID, Symbol: d.Symbol, Made: made}), err)
@@ -115,6 +122,18 @@ Exit status 1: a strategy could not be run, or has a document that can't be; wha
 	f.StringVar(&d.ID, "id", "", "the demand's name: a repeat signals nothing more")
 	f.BoolVar(&asJSON, "json", false, "one JSON object, and nothing else on standard output")
 	return c
+}
+
+// explained says of a missing snapshot that the user is, where it is so. One of the predecessor's may have a snapshot and no
+// document: nothing is said of whoever has one.
+func (d *desk) explained(ctx context.Context, userID string, err error) error {
+	if !errors.Is(err, account.ErrNotFound) {
+		return err
+	}
+	if _, lost := d.users.User(ctx, userID); errors.Is(lost, user.ErrNotFound) {
+		return fmt.Errorf("%w: there is no user %s (%s)", err, userID, tty.Escape(d.where, 300))
+	}
+	return err
 }
 
 func rows(made []signaler.Made) [][]string {

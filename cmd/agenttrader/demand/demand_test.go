@@ -6,14 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
 	decimal "github.com/alpacahq/alpacadecimal"
 
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/decision"
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
+	"github.com/agenttrader/agenttrader/pkg/user"
 	"github.com/agenttrader/agenttrader/services/signaler"
 )
 
@@ -22,6 +25,16 @@ type says struct {
 	made  []signaler.Made
 	err   error
 	asked []signaler.Demand
+	users []string // who there is
+	read  int      // users
+}
+
+func (s *says) User(_ context.Context, id string) (user.User, error) {
+	s.read++
+	if !slices.Contains(s.users, id) {
+		return user.User{}, user.ErrNotFound
+	}
+	return user.User{ID: id}, nil
 }
 
 func (s *says) Generate(_ context.Context, d signaler.Demand) ([]signaler.Made, error) {
@@ -34,7 +47,7 @@ func run(t *testing.T, s *says, args ...string) (string, error) {
 	var out, errs bytes.Buffer
 	closed := 0
 	c := command(func(context.Context, string, *slog.Logger) (*desk, error) {
-		return &desk{where: "the test", generator: s, close: func() error { closed++; return nil }}, nil
+		return &desk{where: "the test", generator: s, users: s, close: func() error { closed++; return nil }}, nil
 	}, func(any) bool { return false })
 	c.SetArgs(append([]string{"generate"}, args...))
 	c.SetOut(&out)
@@ -96,8 +109,17 @@ func TestGenerateErrors(t *testing.T) {
 			t.Errorf("%v: %q, %v; want %q", args, out, err, want)
 		}
 	}
-	s := &says{err: errors.New("Missing warm-cache snapshot")} //nolint:staticcheck // the predecessor's text
-	if out, err := run(t, s, "--user", "alice", "--symbol", "SPY"); !errors.Is(err, s.err) || out != "" {
-		t.Errorf("%q, %v", out, err)
+	for user, want := range map[string]string{
+		"alice": "Missing warm-cache snapshot at Firestore doc users/x",
+		"alcie": "Missing warm-cache snapshot at Firestore doc users/x: there is no user alcie (the test)",
+	} {
+		s := &says{err: account.Missing("users/x"), users: []string{"alice"}}
+		if out, err := run(t, s, "--user", user, "--symbol", "SPY"); err == nil || !errors.Is(err, account.ErrNotFound) || err.Error() != want || out != "" {
+			t.Errorf("%q, %v; want %q", out, err, want)
+		}
+	}
+	s := &says{err: signaler.ErrNothingTrades}
+	if out, err := run(t, s, "--user", "local", "--symbol", "SPY"); !errors.Is(err, s.err) || out != "" || s.read != 0 {
+		t.Errorf("one of the predecessor's, without a document: %q, %v", out, err)
 	}
 }

@@ -14,12 +14,14 @@ import (
 
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/cloud"
 	"github.com/agenttrader/agenttrader/cmd/agenttrader/tty"
+	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/decision"
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/tick"
 	"github.com/agenttrader/agenttrader/pkg/user"
+	"github.com/agenttrader/agenttrader/services/signaler"
 )
 
 // Command is `agenttrader explain`.
@@ -29,17 +31,21 @@ func Command() *cobra.Command { return command(openCloud, tty.IsTerminal) }
 type desk struct {
 	where   string // for people
 	records records
+	back    int // days that are looked at
 	now     func() time.Time
 	close   func() error
 }
 
 type records interface {
 	risk.Records
+	user.Finder
+	Snapshot(ctx context.Context, userID string) (account.Snapshot, error)
 	Signal(ctx context.Context, userID, signalID string) (signal.Signal, error)
 }
 
 func openCloud(ctx context.Context, project string) (*desk, error) {
-	p, err := cloud.Open(project)
+	cfg := signaler.DefaultConfig() // SIGNALER_DECISION_TTL
+	p, err := cloud.Open(project, &cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +53,7 @@ func openCloud(ctx context.Context, project string) (*desk, error) {
 	if p.Opened(&err); err != nil {
 		return nil, err
 	}
-	return &desk{where: p.String(), records: s, now: time.Now, close: p.Close}, nil
+	return &desk{where: p.String(), records: s, back: lookBack(cfg.DecisionTTL), now: time.Now, close: p.Close}, nil
 }
 
 // options are the flags.
@@ -63,8 +69,11 @@ type options struct {
 	when     time.Time
 }
 
-// back is how many days are looked at: records are kept for 30 by default.
-const back = 31
+// lookBack is how many days are looked at where records are kept so long; at least those of the default, 30, for the ones from
+// before it was set.
+func lookBack(ttl time.Duration) int { return max(30, int((ttl+day-1)/day)) + 1 }
+
+const day = 24 * time.Hour
 
 // Validate names every fault.
 func (o *options) Validate() error {
@@ -114,7 +123,7 @@ its bound and how far it still was, and what came of it. With --signal it is the
 with --at the last one up to a time. With neither, the latest decisions are listed.
 
 A decision that came to neither signal nor denial is kept only if somebody asked for it ('signal generate'), and what is kept
-goes after SIGNALER_DECISION_TTL. GCP_PROJECT, FIRESTORE_DATABASE and FIRESTORE_EMULATOR_HOST say where it is read. No decision
+goes after SIGNALER_DECISION_TTL: so far back is looked. GCP_PROJECT, FIRESTORE_DATABASE and FIRESTORE_EMULATOR_HOST say where it is read. No decision
 holds a key.`,
 		Example: `  agenttrader explain --user alice
   agenttrader explain --user alice --signal 85fd92320a42c245a9e602daa6e01576
@@ -160,8 +169,11 @@ func (p *page) find(ctx context.Context) (risk.Record, error) {
 		if err != nil {
 			return risk.Record{}, err
 		}
+		if err := p.nobody(ctx, len(last)); err != nil {
+			return risk.Record{}, err
+		}
 		if len(last) == 0 {
-			return risk.Record{}, fmt.Errorf("user %s has no decision in the %d days up to %s%s: 'agenttrader explain --user %s' lists the latest", p.user, back, stamp(p.when), p.only(), p.user)
+			return risk.Record{}, fmt.Errorf("user %s has no decision in the %d days up to %s%s: 'agenttrader explain --user %s' lists the latest", p.user, p.back, stamp(p.when), p.only(), p.user)
 		}
 		return p.records.Decision(ctx, p.user, last[0].ID)
 	}
@@ -178,9 +190,27 @@ func (p *page) find(ctx context.Context) (risk.Record, error) {
 	case errors.Is(gone, risk.ErrNoRecord) && err == nil:
 		return r, fmt.Errorf("of signal %s no record is kept any longer, or it is older than records are: SIGNALER_DECISION_TTL says how long they stay. Strategy %s decided it for %s: %s", tty.Escape(p.signal, 80), tty.Escape(s.StrategyID, 80), tty.Escape(s.Cause, 80), tty.Escape(s.Reason, 300))
 	case errors.Is(gone, risk.ErrNoRecord):
+		if err := p.nobody(ctx, 0); err != nil {
+			return r, err
+		}
 		return r, fmt.Errorf("user %s has no signal and no decision %s: 'agenttrader explain --user %s' lists the latest", p.user, tty.Escape(p.signal, 80), p.user)
 	}
 	return r, gone
+}
+
+// nobody says that there is no such user, where nothing was found. One of the predecessor's may have a snapshot and no document.
+func (p *page) nobody(ctx context.Context, found int) error {
+	if found > 0 {
+		return nil
+	}
+	_, err := p.records.User(ctx, p.user)
+	if !errors.Is(err, user.ErrNotFound) {
+		return err
+	}
+	if _, err := p.records.Snapshot(ctx, p.user); !errors.Is(err, account.ErrNotFound) {
+		return nil
+	}
+	return fmt.Errorf("there is no user %s (%s)", p.user, tty.Escape(p.where, 300))
 }
 
 func (p *page) only() string {
@@ -192,7 +222,7 @@ func (p *page) only() string {
 
 // latest are the last decisions up to a time, the latest first.
 func (p *page) latest(ctx context.Context, until time.Time, n int) (found []risk.Record, err error) {
-	for days := 0; days < back && len(found) < n; days++ {
+	for days := 0; days < p.back && len(found) < n; days++ {
 		all, err := p.records.DecisionsOn(ctx, p.user, until.AddDate(0, 0, -days))
 		if err != nil {
 			return nil, err
@@ -222,6 +252,9 @@ func (p *page) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.nobody(ctx, len(found)); err != nil {
+		return err
+	}
 	if p.json {
 		for _, r := range found {
 			if err := tty.Encode(p.out, row{r.ID, stamp(r.At), r.StrategyID, r.Cause, r.Outcome, r.Signals, stamp(r.ExpireAt)}); err != nil {
@@ -231,7 +264,7 @@ func (p *page) list(ctx context.Context) error {
 		return nil
 	}
 	if len(found) == 0 {
-		p.note("user %s has no decision of the last %d days%s (%s): what comes to neither signal nor denial is kept only if somebody asked for it", p.user, back, p.only(), tty.Escape(p.where, 300))
+		p.note("user %s has no decision of the last %d days%s (%s): what comes to neither signal nor denial is kept only if somebody asked for it", p.user, p.back, p.only(), tty.Escape(p.where, 300))
 		return nil
 	}
 	rows := [][]string{{"DECISION", "AT", "STRATEGY", "CAUSE", "OUTCOME"}}

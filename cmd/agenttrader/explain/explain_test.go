@@ -36,6 +36,7 @@ type world struct {
 	db    *mem.DB
 	store *store.Store
 	svc   *signaler.Service
+	ttl   time.Duration // SIGNALER_DECISION_TTL
 }
 
 type quotes struct{ *world }
@@ -46,7 +47,7 @@ func (q quotes) Latest(context.Context, []string) (map[string]market.Quote, erro
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, now: noon}
+	w := &world{t: t, now: noon, ttl: signaler.DefaultConfig().DecisionTTL}
 	w.db = mem.NewDB(func() time.Time { return w.now })
 	w.store = store.New(w.db)
 	must(t, w.store.PutUser(t.Context(), user.User{ID: "alice", Status: user.Active}))
@@ -82,7 +83,7 @@ func (w *world) run(args ...string) (out, errs string, err error) {
 	w.t.Helper()
 	var stdout, stderr bytes.Buffer
 	c := command(func(context.Context, string) (*desk, error) {
-		return &desk{where: "the test", records: w.store, now: func() time.Time { return w.now }, close: func() error { return nil }}, nil
+		return &desk{where: "the test", records: w.store, back: lookBack(w.ttl), now: func() time.Time { return w.now }, close: func() error { return nil }}, nil
 	}, func(any) bool { return false })
 	c.SetArgs(append([]string{"--user", "alice"}, args...))
 	c.SetOut(&stdout)
@@ -160,6 +161,37 @@ func TestExplain(t *testing.T) {
 	}
 	if out, _, err := w.run("--json", "--limit", "1"); err != nil || strings.Count(out, "\n") != 1 || !strings.Contains(out, `"outcome":["buy SPY 440.25"]`) {
 		t.Errorf("list --json: %v\n%s", err, out)
+	}
+}
+
+// A user who is not there is said to be none, whatever is asked; one of the predecessor's, who has a snapshot and no document, is one.
+func TestExplainNobody(t *testing.T) {
+	w := newWorld(t)
+	must(t, w.db.Delete(t.Context(), store.UserPath("alice"), time.Time{}))
+	for _, args := range [][]string{nil, {"--at", "20261124T1700Z"}, {"--signal", "x"}} {
+		if out, errs, err := w.run(args...); (err != nil) != (args != nil) || out != "" || strings.Contains(errs, "no user") || (err != nil && strings.Contains(err.Error(), "no user")) {
+			t.Errorf("%v: %q, %q, %v", args, out, errs, err)
+		}
+		if out, _, err := w.run(append([]string{"--user", "alcie"}, args...)...); err == nil || out != "" || !strings.Contains(err.Error(), "there is no user alcie (the test)") {
+			t.Errorf("%v: %q, %v", args, out, err)
+		}
+	}
+}
+
+// It is looked for as long as records are kept.
+func TestExplainLooksFarBack(t *testing.T) {
+	w := newWorld(t)
+	w.decide("half", "one")
+	w.now = noon.AddDate(0, 0, 100)
+	if out, errs, err := w.run(); err != nil || out != "" || !strings.Contains(errs, "of the last 31 days") {
+		t.Errorf("kept for 30 days: %q, %q, %v", out, errs, err)
+	}
+	w.ttl = 366 * 24 * time.Hour
+	if out, _, err := w.run(); err != nil || !strings.Contains(out, "demand:one") {
+		t.Errorf("%q, %v", out, err)
+	}
+	if _, _, err := w.run("--at", "20261124T1600Z"); err == nil || !strings.Contains(err.Error(), "no decision in the 367 days") {
+		t.Errorf("before: %v", err)
 	}
 }
 
