@@ -32,9 +32,6 @@ func TestUpSurvivesKills(t *testing.T) {
 	const users = 200
 	dir := binaries(t)
 	for _, name := range []string{"syncer", "signaler", "fanout"} {
-		if name == "fanout" { // it waits for a claim to end, and need not be hit in the middle
-			t.Parallel()
-		}
 		t.Run(name, func(t *testing.T) {
 			var killed atomic.Int64
 			custody := map[string]string{"signaler": gcp.Envelope}[name] // one of the three with keys in envelopes

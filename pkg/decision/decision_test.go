@@ -414,6 +414,24 @@ func example(t *testing.T) (*decision.Case, risk.View) {
 	}}
 }
 
+// A record of a run that found no place among the strategies says what left it none.
+func TestReplayWithoutPlace(t *testing.T) {
+	c, v := example(t)
+	c.Definition.Limits = nil
+	v.State.Strategies = map[string]risk.Progress{}
+	for i := range risk.MaxStrategies {
+		v.State.Strategies[fmt.Sprint(i)] = risk.Progress{Orders: 1}
+	}
+	r, err := decision.Decode(planned(c, v).Record.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := decision.Replay(r)
+	if err != nil || len(r.Signals) != 1 || r.Signals[0].DenialCode != risk.StrategiesExceeded || !cmp.Equal(r.Outcome, again, same()) {
+		t.Errorf("%v: %+v, replayed %+v; want %s", err, r.Signals, again.Signals, risk.StrategiesExceeded)
+	}
+}
+
 // A record of today's form is read and replayed by all that comes later; and it holds nothing of the keys.
 func TestGolden(t *testing.T) {
 	const file = "testdata/v1.json"

@@ -79,6 +79,14 @@ func TestEachCheck(t *testing.T) {
 	open := func(open, known bool) change {
 		return func(in *risk.Input) { in.Open = func(market.Hours) (bool, bool) { return open, known } }
 	}
+	remembered := func(n int) change {
+		return func(in *risk.Input) {
+			in.State.Strategies = map[string]risk.Progress{}
+			for i := range n {
+				in.State.Strategies[fmt.Sprint(i)] = risk.Progress{Orders: 1}
+			}
+		}
+	}
 	quoted := func(age time.Duration, price string) change {
 		return func(in *risk.Input) {
 			in.Quotes = map[string]market.Quote{"AAPL": {Bid: dec(price), Ask: dec(price), At: noon.Add(-age)}}
@@ -101,6 +109,8 @@ func TestEachCheck(t *testing.T) {
 		{nil, func(in *risk.Input) { in.State.Breaches = []risk.Breach{{Strategy: "st", At: noon}} }, "1", risk.TradingReducing, ""},
 		{nil, func(in *risk.Input) { in.State.Breaches = []risk.Breach{{Strategy: "other", At: noon}} }, "1", "", ""},
 		{nil, func(in *risk.Input) { in.Symbols = []string{"SPY"} }, "1", risk.SymbolForeign, ""},
+		{nil, remembered(99), "1", "", ""},
+		{nil, remembered(100), "1", risk.StrategiesExceeded, risk.StrategiesExceeded},
 		{nil, broker(func(a *acct) { a.TradingBlocked = flag(true) }), "1", risk.AccountBlocked, risk.AccountBlocked},
 		{nil, broker(func(a *acct) { a.AccountBlocked = flag(true) }), "1", risk.AccountBlocked, risk.AccountBlocked},
 		{nil, broker(func(a *acct) { a.TradeSuspendedByUser = flag(true) }), "1", risk.AccountBlocked, risk.AccountBlocked},

@@ -187,6 +187,7 @@ func (l Lookout) Mark(v View) (changed bool) {
 	marks := v.State.marks()
 	changed = v.State.Observe(v.Snapshot)
 	v.State.MarkEquity(v.Snapshot)
+	changed = v.State.liftIdle(v.Snapshot, v.Control, l.Strategies, l.Now) || changed
 	for _, id := range slices.Sorted(maps.Keys(l.Strategies)) {
 		changed = v.State.Watch(v.Snapshot, Levels(l.Platform, v.Control, id, l.Strategies[id]), l.Now) || changed
 	}

@@ -275,7 +275,7 @@ func TestBars(t *testing.T) {
 		"one":                        {daily("12"), false, "BARS_INSUFFICIENT"},
 		"yesterday's":                {moved(-1), false, "BARS_LATE"},
 		"yesterday's, by an edit":    {moved(-1), true, "buy SPY 1000"},
-		"Friday's, by an edit":       {daily("10", "12", "0", "0")[:2], true, "buy SPY 1000"},
+		"Friday's, by an edit":       {daily("10", "12", "0", "0")[:2], true, "BARS_LATE"},
 		"Thursday's":                 {moved(-5), false, "BARS_STALE"},
 		"Thursday's, by an edit":     {moved(-5), true, "BARS_STALE"},
 		"last year's":                {moved(-365), false, "BARS_STALE"},

@@ -50,8 +50,28 @@ type Input struct {
 	Answer     *Answer                 // to what an Asker asked; nil: it was not asked
 }
 
-// State is the little that a strategy keeps from one decision to the next: at most 20 entries, of 100 bytes each.
+// State is the little that a strategy keeps from one decision to the next.
 type State map[string]string
+
+// Bounds of what is kept of a strategy: the user's all are in one document.
+const (
+	MaxID      = 128 // bytes of its id
+	MaxEntries = 20  // of its State
+	MaxEntry   = 100 // bytes of one, name and value
+)
+
+// Check says what is too much.
+func (s State) Check() error {
+	if len(s) > MaxEntries {
+		return fmt.Errorf("it keeps %d entries in mind: at most %d are allowed", len(s), MaxEntries)
+	}
+	for name, value := range s {
+		if n := len(name) + len(value); n > MaxEntry {
+			return fmt.Errorf("it keeps %d bytes in mind as %.40q: at most %d are allowed", n, name, MaxEntry)
+		}
+	}
+	return nil
+}
 
 // Decision is what a strategy wants, and what it keeps in mind.
 type Decision struct {
@@ -144,6 +164,9 @@ func makers() map[string]func(*Params) Strategy {
 
 // New makes the strategy that a definition describes, or says with ErrInvalid everything that is wrong with it.
 func New(d Definition) (Strategy, error) {
+	if len(d.ID) > MaxID {
+		return nil, fmt.Errorf("%w %.40q…: id of %d bytes: want 1 to %d", ErrInvalid, d.ID, len(d.ID), MaxID)
+	}
 	maker := makers()[d.Kind]
 	if maker == nil {
 		return nil, fmt.Errorf("%w %s: kind %.40q is unknown, want one of %v", ErrInvalid, d.ID, d.Kind, Kinds())

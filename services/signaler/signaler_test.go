@@ -234,6 +234,34 @@ func TestBrokenStrategyIsSaid(t *testing.T) {
 	}
 }
 
+// A strategy whose id is too long for the risk state does not run; its owner is told at the edit, and the state holds nothing of it.
+func TestLongStrategyID(t *testing.T) {
+	e := newEverything(t)
+	e.write(t, 1, true, "1000", nil)
+	next := e.settle(t, 0)
+	id := strings.Repeat("x", 1405)
+	e.strategy(t, id, map[string]any{"weights": map[string]any{"TLT": 0.1}})
+	for range 3 {
+		e.settle(t, next)
+	}
+	e.write(t, 2, true, "1000", nil)
+	e.settle(t, next)
+	var said []string
+	for _, f := range e.signals(t) {
+		if f["strategy_id"] == id {
+			said = append(said, fmt.Sprint(f["denial_code"], ": ", f["reason"]))
+		}
+	}
+	if len(said) != 1 || !strings.HasPrefix(said[0], "STRATEGY_INVALID: ") || !strings.Contains(said[0], "id of 1405 bytes") || e.faults == 0 {
+		t.Errorf("said: %.300q, %d faults", said, e.faults)
+	}
+	state, err := e.store.RiskState(t.Context(), "u")
+	must(t, err)
+	if _, kept := state.Strategies[id]; kept || len(state.Strategies) != 1 {
+		t.Errorf("the state remembers %d strategies, this one too: %t", len(state.Strategies), kept)
+	}
+}
+
 func TestBadEvents(t *testing.T) {
 	w := newWorld(t)
 	w.write(t, 1, true, "1000", nil)
