@@ -218,7 +218,7 @@ func TestSessionWantsTheDaysBar(t *testing.T) {
 			_, _ = x.cache.Closed(t.Context(), []string{"SPY"}, market.OneDay, 3, w.now)
 		}
 		session := time.Date(2026, 11, 24, 15, 0, 2, 0, time.UTC)
-		must(t, w.at(t, session.Add(-time.Minute), nil))
+		w.stored(t, session.Add(-time.Minute), nil)
 		must(t, w.at(t, session, nil))
 		got := ""
 		for _, f := range w.signals(t) { // of the session, and of the edit that waited for a snapshot
