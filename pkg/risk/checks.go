@@ -50,10 +50,10 @@ func (q *question) valid() bool {
 	return plainSymbol(q.Symbol) && q.Notional.IsPositive() && (q.Action == signal.Buy || q.Action == signal.Sell)
 }
 
-// plainSymbol is market.CheckSymbol's form, roughly and fast.
+// plainSymbol is market.CheckSymbol's form, roughly and fast, without pairs of currencies, which nothing here is right for.
 func plainSymbol(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; (c < 'A' || c > 'Z') && (i == 0 || ((c < '0' || c > '9') && c != '.' && c != '/')) {
+		if c := s[i]; (c < 'A' || c > 'Z') && (i == 0 || ((c < '0' || c > '9') && c != '.')) {
 			return false
 		}
 	}

@@ -159,7 +159,7 @@ func FuzzKinds(f *testing.F) {
 		`{"symbols":["SPY","TLT"],"weight":0.5,"fast":1,"slow":2,"band":0.01}`, `{"symbols":["SPY"],"period":2,"entry":"29.9","exit":70}`, `{"symbols":["SPY"],"entry":3,"exit":2,"atr_stop":2.5,"atr_period":2}`,
 		`{"symbol":"SPY","notional_usd":"25.50","every_minutes":60,"offset_minutes":35,"days":["mon","tue"]}`, `{"symbol":"SPY","estimator":"ewma","lambda":0.8,"max_weight":2}`, `{"symbol":"SPY","lookback":5,"drift_band":0,"target_vol":1}`,
 		`{"symbols":["SPY","SPY"]}`, `{"symbols":"SPY"}`, `{"symbols":[1,null]}`, `{"symbol":7}`, `{"timeframe":"1Day"}`, `{"symbols":["SPY"],"timeframe":"5Min"}`, `{"symbols":["SPY"],"fast":1e308}`, `{"symbols":["SPY"],"slow":-1e308,"fast":"NaN"}`,
-		`{"weights":{"SPY":0.5,"TLT":"0.5"},"every_minutes":5,"drift_band":0}`, `{}`, `{"symbol":"BTC/USD","notional_usd":1,"days":[]}`, `{"symbols":["SPY","TLT"],"weight":0.5,"min_confidence":0,"bars":"5Min","bar_count":30,"context":"bonds"}`, `{"symbols":["SPY"],"bar_count":3}`, `{"symbol":"SPY","notional_usd":1e-30}`,
+		`{"weights":{"SPY":0.5,"TLT":"0.5"},"every_minutes":5,"drift_band":0}`, `{}`, `{"symbol":"BF.B","notional_usd":1,"days":[]}`, `{"symbols":["SPY","TLT"],"weight":0.5,"min_confidence":0,"bars":"5Min","bar_count":30,"context":"bonds"}`, `{"symbols":["SPY"],"bar_count":3}`, `{"symbol":"SPY","notional_usd":1e-30}`,
 		`{"symbols":["SPY"],"at":"session"}`, `{"symbols":["SPY"],"at":"session","timeframe":"5Min"}`, `{"symbol":"SPY","at":"session"}`,
 		`{"symbols":["SPY"],"period":50}`, `{"symbols":["SPY"],"atr_stop":1,"atr_period":50}`, `{"symbols":["SPY"],"slow":500}`, `{"symbol":"SPY","lookback":400}`, `{"symbol":"SPY","estimator":"ewma","lambda":0.99}`,
 	} {

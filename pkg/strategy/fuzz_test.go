@@ -71,7 +71,7 @@ func within(v any, low, high int64) bool {
 
 func FuzzParams(f *testing.F) {
 	for _, s := range []string{
-		`{"weights":{"SPY":0.6,"TLT":"0.3"}}`, `{"weights":{"SPY":1,"BRK.B":0,"BTC/USD":"0.000"},"drift_band":0,"min_notional_usd":"25.5","every_minutes":30}`,
+		`{"weights":{"SPY":0.6,"TLT":"0.3"}}`, `{"weights":{"SPY":1,"BRK.B":0,"BF.B":"0.000"},"drift_band":0,"min_notional_usd":"25.5","every_minutes":30}`,
 		`{"weights":{"SPY":0.1,"TLT":0.2,"GLD":0.7000000000000001}}`, `{"weights":{"SPY":1e-320,"TLT":-0},"drift_band":1e-5}`, `{"weights":{"SPY":"NaN"}}`, `{"weights":{"SPY":-0.1}}`,
 		`{"weights":{"SPY":"1e30"},"every_minutes":"1e30"}`, `{"weights":{"spy":0.1},"every_minutes":7}`, `{"weights":{"SPY":0.5},"every_minutes":1e308}`, `{"weights":{"SPY":0.5},"every_minutes":-1440}`,
 		`{"weights":[],"bnad":1}`, `{}`, `{"weights":{"SPY":null},"drift_band":null}`, `{"weights":{"SPY":0.5},"every_minutes":5.0000000001}`, `{"weights":{"SPY":0.5},"every_minutes":18446744073709551621}`,

@@ -234,15 +234,6 @@ func TestVolTarget(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
-	pair, closes := daily(hull...), make([]float64, len(hull)) // a pair's year has 365 days
-	for i := range pair {
-		closes[i], pair[i].At = pair[i].Close.InexactFloat64(), pair[i].At.Add(time.Hour).AddDate(0, 0, -1)
-	}
-	w := decimal.NewFromFloat(0.1 / (indicator.Volatility(closes, 20) * math.Sqrt(365))).Round(6)
-	want := "buy BTC/USD " + w.Mul(decimal.NewFromInt(10000)).Truncate(2).String()
-	if got := said(build(t, strategy.KindVolTarget, map[string]any{"symbol": "BTC/USD"}).Decide(closed(map[string][]market.Bar{"BTC/USD": pair}))); got != want {
-		t.Errorf("a pair: %q, want %q", got, want)
-	}
 	if n := build(t, strategy.KindVolTarget, map[string]any{"symbol": "SPY", "estimator": "ewma"}).Needs().Count; n != 76 {
 		t.Errorf("%d closes for lambda 0.94, want 76: RiskMetrics has 74 to 75 returns", n)
 	}
@@ -379,26 +370,19 @@ func TestInTheSession(t *testing.T) {
 		newest int // bar's day
 		want   string
 	}{
-		"Wednesday":                      {25, 24, "buy SPY 1000"},
-		"Wednesday, on Monday's":         {25, 23, "BARS_LATE"},
-		"Thanksgiving":                   {26, 24, ""},
-		"Friday, on Wednesday's":         {27, 25, "buy SPY 1000"},
-		"Friday, on Tuesday's":           {27, 24, "BARS_STALE"},
-		"Monday, on Friday's":            {30, 27, "buy SPY 1000"},
-		"Monday, on Wednesday's":         {30, 25, "BARS_STALE"},
-		"Saturday":                       {28, 24, ""},
-		"Wednesday, a pair's, till 6:00": {25, 24, "buy BTC/USD 1000"},
-		"Wednesday, a pair's, a day ago": {25, 23, "BARS_LATE"},
+		"Wednesday":              {25, 24, "buy SPY 1000"},
+		"Wednesday, on Monday's": {25, 23, "BARS_LATE"},
+		"Thanksgiving":           {26, 24, ""},
+		"Friday, on Wednesday's": {27, 25, "buy SPY 1000"},
+		"Friday, on Tuesday's":   {27, 24, "BARS_STALE"},
+		"Monday, on Friday's":    {30, 27, "buy SPY 1000"},
+		"Monday, on Wednesday's": {30, 25, "BARS_STALE"},
+		"Saturday":               {28, 24, ""},
 	} {
-		symbol, s := "SPY", s
-		if strings.Contains(name, "pair") {
-			symbol = "BTC/USD"
-			s = build(t, strategy.KindSMACross, map[string]any{"symbols": list(symbol), "fast": int64(1), "slow": int64(2), "at": "session"})
-		}
 		bars := daily("10", "12")
 		bars[1].At = bars[1].At.AddDate(0, 0, c.newest-24)
 		bars[0].At = bars[1].At.AddDate(0, 0, -1)
-		in := closed(map[string][]market.Bar{symbol: bars})
+		in := closed(map[string][]market.Bar{"SPY": bars})
 		in.Now = time.Date(2026, 11, c.day, 15, 0, 30, 0, time.UTC)
 		in.Cause = strategy.Cause{Text: "schedule:" + tick.Of(in.Now).String(), Tick: tick.Of(in.Now)}
 		if got := said(s.Decide(in)); got != c.want {
@@ -407,20 +391,6 @@ func TestInTheSession(t *testing.T) {
 	}
 	if _, err := strategy.New(strategy.Definition{Kind: strategy.KindSMACross, Params: map[string]any{"symbols": list("SPY"), "timeframe": "1Hour", "at": "session"}}); !errors.Is(err, strategy.ErrInvalid) {
 		t.Errorf("hourly bars in the session after them: %v", err)
-	}
-}
-
-// A pair's day began at 06:00 UTC, say, and ended 15 hours before the exchanges closed.
-func TestPairs(t *testing.T) {
-	s := build(t, strategy.KindSMACross, map[string]any{"symbols": list("BTC/USD"), "fast": int64(1), "slow": int64(2)})
-	for days, want := range map[int]string{0: "BARS_INVALID", -1: "buy BTC/USD 1000", -2: ""} {
-		bars := daily("10", "12")
-		for i := range bars {
-			bars[i].At = bars[i].At.Add(time.Hour).AddDate(0, 0, days)
-		}
-		if got := said(s.Decide(closed(map[string][]market.Bar{"BTC/USD": bars}))); got != want {
-			t.Errorf("%d days: %q, want %q", days, got, want)
-		}
 	}
 }
 

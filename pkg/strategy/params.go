@@ -199,8 +199,20 @@ func (p *Params) Symbol(name string) string {
 		p.Fault("%s is a %T: want a symbol, like SPY", name, v)
 		return ""
 	}
-	p.check(market.CheckSymbol(s))
+	p.check(tradable(s))
 	return s
+}
+
+// tradable says what is wrong with a symbol to trade. A pair of currencies is refused: the broker names a position in it otherwise
+// (BTCUSD), which would be bought again and again, takes other buying power for it, and no day orders.
+func tradable(symbol string) error {
+	if err := market.CheckSymbol(symbol); err != nil {
+		return err
+	}
+	if market.IsCrypto(symbol) {
+		return fmt.Errorf("symbol %s: pairs of currencies are not traded; want a share or a fund, like SPY", symbol)
+	}
+	return nil
 }
 
 // Symbols reads a list of symbols, which is required; they come sorted.
@@ -211,7 +223,7 @@ func (p *Params) Symbols(name string) []string {
 		return list // what is no list of texts has no number
 	}
 	for i, s := range list {
-		p.check(market.CheckSymbol(s))
+		p.check(tradable(s))
 		if i > 0 && s == list[i-1] {
 			p.Fault("%s holds %s twice", name, s)
 		}
@@ -262,7 +274,7 @@ func (p *Params) Weights(name string) map[string]decimal.Decimal {
 			continue
 		}
 		w := d.Decimal
-		p.check(market.CheckSymbol(symbol))
+		p.check(tradable(symbol))
 		if w.IsNegative() || w.GreaterThan(one) {
 			p.Fault("%s.%.40s is %s: want 0 to 1", name, symbol, w)
 		}

@@ -3,7 +3,6 @@ package strategy
 import (
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	decimal "github.com/alpacahq/alpacadecimal"
@@ -37,7 +36,7 @@ func (n Needs) Series(in Input, symbol string) (s Series, ok bool, err error) {
 	deny := func(code, format string, args ...any) (Series, bool, error) {
 		return Series{}, false, &Denial{Code: code, Reason: fmt.Sprintf(format, args...)}
 	}
-	if at := in.Cause.Tick.Time(); in.Cause.Trigger() == BySchedule && n.Bars == market.OneDay && !market.IsCrypto(symbol) && market.Holiday(at) {
+	if at := in.Cause.Tick.Time(); in.Cause.Trigger() == BySchedule && n.Bars == market.OneDay && market.Holiday(at) {
 		return Series{}, false, nil // no session (Params.At)
 	}
 	if len(bars) == 0 {
@@ -49,9 +48,6 @@ func (n Needs) Series(in Input, symbol string) (s Series, ok bool, err error) {
 	bars = bars[len(bars)-max(n.Count, 1):]
 	newest := bars[len(bars)-1].At
 	end, due, daily := n.Bars.End(newest), in.Cause.Tick.Time(), n.Bars == market.OneDay
-	if daily && strings.Contains(symbol, "/") { // a currency pair's day has 24 hours and ends at its source's
-		end, due, daily = newest.Add(24*time.Hour), due.Add(-24*time.Hour), false
-	}
 	if behind := n.Bars.Behind(newest, in.Now); behind > maxBehind {
 		return deny("BARS_STALE", "the newest bar (%s) of %s is of %s, %d weekdays ago", n.Bars, symbol, newest.UTC().Format(time.RFC3339), behind)
 	}
@@ -65,11 +61,9 @@ func (n Needs) Series(in Input, symbol string) (s Series, ok bool, err error) {
 		} else if late {
 			return Series{}, false, nil
 		}
-	case by == BySchedule && n.Bars == market.OneDay:
-		if daily {
-			if due, err = market.LastClose(due); err != nil {
-				return Series{}, false, err
-			}
+	case by == BySchedule && daily:
+		if due, err = market.LastClose(due); err != nil {
+			return Series{}, false, err
 		}
 		if end.Before(due) {
 			return deny("BARS_LATE", "the bar (%s) of %s that closed at %s has not come", n.Bars, symbol, due.UTC().Format(time.RFC3339))
@@ -82,7 +76,7 @@ func (n Needs) Series(in Input, symbol string) (s Series, ok bool, err error) {
 			return deny("BARS_LATE", "the bar (%s) of %s that closed at %s has not come", n.Bars, symbol, due.UTC().Format(time.RFC3339))
 		}
 	default:
-		if age := in.Now.Sub(end); n.Bars != market.OneDay && age > maxLate*n.Bars.Duration() {
+		if age := in.Now.Sub(end); age > maxLate*n.Bars.Duration() {
 			return deny("BARS_STALE", "the newest bar (%s) of %s closed %s ago", n.Bars, symbol, age.Truncate(time.Second))
 		}
 	}

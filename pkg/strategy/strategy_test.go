@@ -83,7 +83,7 @@ func TestRebalanceParameters(t *testing.T) {
 		"weights holds 51 symbols: want 1 to 50": {"weights": many},
 		"weights is empty":                       {}, "weights is a string": {"weights": "SPY"}, "weights.SPY": {"weights": map[string]any{"SPY": "half"}},
 		"want 0 to 1": {"weights": map[string]any{"SPY": -0.1}}, "add up to 1.1": {"weights": map[string]any{"SPY": 0.5, "TLT": 0.6}},
-		`symbol "spy"`: {"weights": map[string]any{"spy": 0.1}}, "drift_band is 2": {"weights": ok, "drift_band": 2.0},
+		`symbol "spy"`: {"weights": map[string]any{"spy": 0.1}}, "symbol BTC/USD: pairs of currencies": {"weights": map[string]any{"BTC/USD": 0.1}}, "drift_band is 2": {"weights": ok, "drift_band": 2.0},
 		"min_notional_usd is 0.5": {"weights": ok, "min_notional_usd": 0.5}, "every_minutes is 7": {"weights": ok, "every_minutes": int64(7)},
 		"every_minutes is 3": {"weights": ok, "every_minutes": int64(3)}, `unknown parameter "bnad"`: {"weights": ok, "bnad": 1.0},
 	} {
