@@ -144,7 +144,10 @@ func (c *Case) ask(in strategy.Input) (d strategy.Decision, err error) {
 	if a := c.Answer; a != nil && a.Failure == strategyFailed {
 		return d, errors.New(a.Detail)
 	}
-	return c.Strategy.Decide(in)
+	if d, err = c.Strategy.Decide(in); err == nil {
+		err = d.State.Check()
+	}
+	return d, err
 }
 
 // run is what is decided, but for the strategy's part.
@@ -171,7 +174,8 @@ func (c *Case) Wants(snap account.Snapshot) (wants bool, withdraw []string) {
 	return len(run.Intents) > 0 || run.Denial != nil || run.Keep != nil, run.Withdraw
 }
 
-// Plan decides and judges in the placing transaction. It is pure. What comes to signals leaves a record.
+// Plan decides and judges in the placing transaction. It is pure. What comes to signals leaves a record, and what is decided once
+// leaves one whatever it comes to.
 func (c *Case) Plan(v risk.View) risk.Plan {
 	before := v.State
 	if c.Keep > 0 {
@@ -179,7 +183,8 @@ func (c *Case) Plan(v risk.View) risk.Plan {
 	}
 	run := c.Decide(v.Snapshot, v.State)
 	plan := run.Plan(v)
-	if c.Keep > 0 && len(plan.Signals) > 0 {
+	plan.Write = plan.Write || c.Once
+	if c.Keep > 0 && (len(plan.Signals) > 0 || c.Once) {
 		plan.Record = c.keep(v, before, run, plan)
 	}
 	return plan

@@ -46,6 +46,21 @@ func (f *Firestore) Get(ctx context.Context, path string) (document.Document, er
 	return fromSnapshot(path, snap), nil
 }
 
+// Clock is the database's time, by a read of a document that need not be there.
+func (f *Firestore) Clock(ctx context.Context) (time.Time, error) {
+	ref, err := f.ref("platform/clock")
+	if err != nil {
+		return time.Time{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	snap, err := ref.Get(ctx)
+	if snap == nil {
+		return time.Time{}, readFault(ref.Path, snap, err)
+	}
+	return snap.ReadTime, nil
+}
+
 // Create implements document.DB.
 func (f *Firestore) Create(ctx context.Context, path string, fields document.Fields) (time.Time, error) {
 	return f.write(ctx, "create", path, fields, func(ctx context.Context, ref *firestore.DocumentRef) (*firestore.WriteResult, error) {

@@ -38,9 +38,19 @@ func openFirestore(t *testing.T) document.DB {
 
 func TestFirestoreContract(t *testing.T) { porttest.DB(t, openFirestore) }
 
+// The emulator's clock is the machine's.
+func TestClock(t *testing.T) {
+	before := time.Now().Add(-time.Second)
+	at, err := openFirestore(t).(*gcp.Firestore).Clock(t.Context())
+	if err != nil || at.Before(before) || at.After(time.Now().Add(time.Second)) {
+		t.Errorf("%s, %v; want about %s", at, err, before)
+	}
+}
+
 func TestCopiesOnFirestore(t *testing.T) { porttest.Copies(t, openFirestore) }
 
 func TestStoreOnFirestore(t *testing.T) {
+	t.Parallel()
 	porttest.Store(t, func(t *testing.T) (porttest.Stores, func(string) []map[string]any) {
 		db := openFirestore(t)
 		return store.New(db), func(uid string) (all []map[string]any) {
@@ -70,11 +80,12 @@ func TestReservationsInAnyInterleavingOnFirestore(t *testing.T) {
 // Two deliveries for one user, each of a strategy that wants all the buying power: two hundred times, since the emulator
 // takes a quarter of a second and more to find out that two transactions wait for each other.
 func TestAllBuyingPowerOnceOnFirestore(t *testing.T) {
+	t.Parallel()
 	rounds := 200
 	if testing.Short() {
 		rounds = 20
 	}
-	porttest.AllPowerOften(t, rounds, 8, openFirestore(t))
+	porttest.AllPowerOften(t, rounds, 16, openFirestore(t))
 }
 
 // refusing is a Firestore that answers every write with one status.

@@ -3,6 +3,7 @@ package risk
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,6 +84,9 @@ func (q *question) all() {
 func (q *question) settled() {
 	state, by := q.worst()
 	q.fact("trading_state", TradingHalted, state == Halted, false, "level", by.Name, "author", by.Trading.Author, "why", by.Trading.Reason)
+	if _, place := q.in.State.place(q.in.StrategyID); !place { // said only then: it is about no intent, and mostly long settled
+		q.fact("strategies", StrategiesExceeded, true, false, "remembered", strconv.Itoa(len(q.in.State.Strategies)))
+	}
 	a := q.in.Snapshot.Account
 	blocked := blocks(a)
 	q.fact("account", AccountBlocked, blocked != "", false, "by", blocked)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -39,22 +40,25 @@ const (
 // contextName is the parameter that tells a model the owner's views.
 const contextName = "context"
 
-// WithContext is a definition that tells its model more, for one run: what its owner wrote and then text. ok is false for
-// a kind that asks no model. What is too long, or has no business in a prompt, New refuses.
-func WithContext(d Definition, text string) (_ Definition, ok bool) {
+// WithContext is a definition that tells its model more, for one run: what its owner wrote and then text. A kind that asks no
+// model stays as it is. Both together may be too long; what else has no business in a prompt, New refuses.
+func WithContext(d Definition, text string) (Definition, error) {
 	if !slices.ContainsFunc(Parameters(d.Kind), func(p Parameter) bool { return p.Name == contextName }) {
-		return d, false
+		return d, nil
 	}
 	params := maps.Clone(d.Params)
 	if params == nil {
 		params = map[string]any{}
 	}
 	if own, _ := params[contextName].(string); own != "" {
+		if len(own)+1+len(text) > maxContext {
+			return d, fmt.Errorf("context: %d bytes of the owner's, a line's end and %d of --context: want at most %d together", len(own), len(text), maxContext)
+		}
 		text = own + "\n" + text
 	}
 	params[contextName] = text
 	d.Params = params
-	return d, true
+	return d, nil
 }
 
 // CheckContext says what is wrong with a text that goes to a model. It tells nothing of what it found.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/decision"
@@ -55,7 +56,8 @@ func (d *Demand) Validate() error {
 var ErrNothingTrades = errors.New("no enabled strategy trades the symbol")
 
 // Generate runs the user's enabled strategies that trade the symbol, and keeps of what they want what is about it. The risk
-// engine, the reservations and the record are those of any run. What one strategy fails of, the others do not.
+// engine, the reservations and the record are those of any run. What one strategy fails of, the others do not: what came of them
+// is given beside the error.
 func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err error) {
 	d.Symbol = strings.ToUpper(strings.TrimSpace(d.Symbol))
 	if err := d.Validate(); err != nil {
@@ -68,7 +70,10 @@ func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err erro
 	if err != nil {
 		return nil, err
 	}
-	runs, err := s.demanded(ctx, d)
+	if err := s.onTime(ctx, snap); err != nil {
+		return nil, err
+	}
+	runs, broken, err := s.demanded(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +81,7 @@ func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err erro
 		d.ID = s.Now().UTC().Format("20060102T150405.000000Z")
 	}
 	cause := strategy.Demand(d.ID, s.Now())
-	var errs []error
+	errs := broken
 	for _, r := range runs {
 		m, err := s.demand(ctx, d, cause, r, snap)
 		if err != nil {
@@ -88,19 +93,43 @@ func (s *Service) Generate(ctx context.Context, d Demand) (made []Made, err erro
 	return made, errors.Join(errs...)
 }
 
-// demanded are the strategies that are asked, with the context in them.
-func (s *Service) demanded(ctx context.Context, d Demand) (runs []strategy.Definition, err error) {
-	all, err := s.Strategies.Enabled(ctx, d.UserID)
-	if err != nil {
-		return nil, err
+// maxOff is how far the clock of who asks may be from the database's. The day's counts, the ends of signals and cool-downs go by it.
+const maxOff = 2 * time.Minute
+
+// onTime says whether the time here is one that a decision can be made by.
+func (s *Service) onTime(ctx context.Context, snap account.Snapshot) error {
+	if s.Clock != nil {
+		at, err := s.Clock(ctx)
+		if err != nil {
+			return fmt.Errorf("the database's clock: %w", err)
+		}
+		if now := s.Now(); now.Sub(at).Abs() > maxOff {
+			return fmt.Errorf("this machine's clock says %s, and the database's %s: nothing was decided; set this one, 'agenttrader doctor' looks at it", second(now), second(at))
+		}
 	}
-	var broken []error
+	if now := s.Now(); snap.ObservedAt.Sub(now) > skew {
+		return fmt.Errorf("%s was observed at %s, and it is %s here: nothing was decided; this machine's clock is behind, or the syncer's ahead", store.SnapshotPath(snap.UserID), second(snap.ObservedAt), second(now))
+	}
+	return nil
+}
+
+func second(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// demanded are the strategies that are asked, with the context in them, and what is wrong with those that can't be.
+func (s *Service) demanded(ctx context.Context, d Demand) (runs []strategy.Definition, broken []error, err error) {
+	all, err := s.enabled(ctx, d.UserID)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, def := range all {
 		if d.StrategyID != "" && def.ID != d.StrategyID {
 			continue
 		}
 		if d.Context != "" {
-			def, _ = strategy.WithContext(def, d.Context)
+			if def, err = strategy.WithContext(def, d.Context); err != nil {
+				broken = append(broken, fmt.Errorf("strategy %s: %w", def.ID, err))
+				continue
+			}
 		}
 		strat, err := strategy.New(def)
 		if err != nil {
@@ -112,24 +141,20 @@ func (s *Service) demanded(ctx context.Context, d Demand) (runs []strategy.Defin
 		}
 	}
 	switch {
-	case len(runs) == 0 && len(broken) > 0:
-		return nil, errors.Join(broken...)
-	case len(runs) == 0 && d.StrategyID != "":
-		return nil, fmt.Errorf("%w: strategy %.100q of user %s is not there, not enabled or has not %s among its symbols", ErrNothingTrades, d.StrategyID, d.UserID, d.Symbol)
-	case len(runs) == 0:
-		return nil, fmt.Errorf("%w: user %s has %d enabled strategies, and none of them has %s among its symbols", ErrNothingTrades, d.UserID, len(all), d.Symbol)
+	case len(runs) > 0 || len(broken) > 0:
+		return runs, broken, nil
+	case d.StrategyID != "":
+		return nil, nil, fmt.Errorf("%w: strategy %.100q of user %s is not there, not enabled or has not %s among its symbols", ErrNothingTrades, d.StrategyID, d.UserID, d.Symbol)
+	default:
+		return nil, nil, fmt.Errorf("%w: user %s has %d enabled strategies, and none of them has %s among its symbols", ErrNothingTrades, d.UserID, len(all), d.Symbol)
 	}
-	for _, err := range broken {
-		s.Fault(ctx, d.UserID, err)
-	}
-	return runs, nil
 }
 
 // demand is one strategy's.
 func (s *Service) demand(ctx context.Context, d Demand, cause strategy.Cause, def strategy.Definition, snap account.Snapshot) (Made, error) {
 	m := Made{StrategyID: def.ID, Cause: cause.Text}
-	if found, err := s.remember(ctx, d.UserID, &m); err != nil || found {
-		m.Repeated = found
+	if at, err := s.remember(ctx, d.UserID, &m); err != nil || !at.IsZero() {
+		m.Repeated = !at.IsZero()
 		return m, err
 	}
 	strat, err := strategy.New(def)
@@ -148,8 +173,9 @@ func (s *Service) demand(ctx context.Context, d Demand, cause strategy.Cause, de
 	if err != nil {
 		return m, err
 	}
-	if len(placed) == 0 { // or another demand of this name was quicker
-		m.Repeated, err = s.remember(ctx, d.UserID, &m)
+	if len(placed) == 0 { // it wants nothing, or another demand of this name was quicker
+		at, err := s.remember(ctx, d.UserID, &m)
+		m.Repeated = !at.IsZero() && !at.Equal(c.Now.Truncate(time.Microsecond)) // the database's
 		return m, err
 	}
 	m.Signals = decision.SignalsOf(placed)
@@ -159,21 +185,21 @@ func (s *Service) demand(ctx context.Context, d Demand, cause strategy.Cause, de
 	return m, nil
 }
 
-// remember says what came of the run before, if it was.
-func (s *Service) remember(ctx context.Context, userID string, m *Made) (found bool, err error) {
+// remember says what came of the run, and when; the zero time if there is no record of it.
+func (s *Service) remember(ctx context.Context, userID string, m *Made) (at time.Time, err error) {
 	if s.Records == nil {
-		return false, nil
+		return at, nil
 	}
 	r, err := s.Records.Decision(ctx, userID, signal.RunID(userID, m.StrategyID, m.Cause))
 	if errors.Is(err, risk.ErrNoRecord) {
-		return false, nil
+		return at, nil
 	}
 	if err != nil {
-		return false, err
+		return at, err
 	}
 	m.DecisionID = r.ID
 	if kept, err := decision.Decode(r.Body); err == nil {
 		m.Signals = kept.Signals
 	}
-	return true, nil
+	return r.At.Truncate(time.Microsecond), nil
 }

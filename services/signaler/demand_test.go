@@ -1,11 +1,14 @@
 package signaler_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/decision"
@@ -13,6 +16,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/store"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/services/signaler"
 )
 
@@ -66,6 +70,38 @@ func TestDemand(t *testing.T) {
 	}
 }
 
+// What came to nothing the first time comes to nothing again, though by now the strategy would want something; with records, and
+// without, and where nobody reads any.
+func TestDemandForNothing(t *testing.T) {
+	for name, change := range map[string]func(*signaler.Deps, *signaler.Config){
+		"records":    func(*signaler.Deps, *signaler.Config) {},
+		"no records": func(_ *signaler.Deps, c *signaler.Config) { c.DecisionTTL = 0 },
+		"unread":     func(d *signaler.Deps, _ *signaler.Config) { d.Records = nil },
+	} {
+		w := newWorld(t)
+		var deps signaler.Deps
+		w.deps(t, func(d *signaler.Deps) { d.Records = w.store; deps = *d })
+		cfg := signaler.DefaultConfig()
+		change(&deps, &cfg)
+		var err error
+		w.svc, err = signaler.New(cfg, deps)
+		must(t, err)
+		w.write(t, 1, true, "1000", func(s *account.Snapshot) { s.Positions = []account.Position{share("SPY", 500)} })
+		ask := signaler.Demand{Symbol: "SPY", ID: "x"}
+		if made := w.demand(t, ask); len(made) != 1 || made[0].Repeated || len(made[0].Signals) != 0 || (made[0].DecisionID == "") != (name != "records") {
+			t.Errorf("%s: %+v, want nothing", name, made)
+		}
+		w.write(t, 5, true, "1000", nil)
+		if made := w.demand(t, ask); len(made) != 1 || made[0].Repeated != (name == "records") || len(made[0].Signals) != 0 || w.count(t) != 0 {
+			t.Errorf("%s: asked again: %+v, %d signals", name, made, w.count(t))
+		}
+		ask.ID = "y"
+		if made := w.demand(t, ask); len(made) != 1 || len(made[0].Signals) != 1 || made[0].Signals[0].Action != signal.Buy {
+			t.Errorf("%s: by another name: %+v, want a buy", name, made)
+		}
+	}
+}
+
 // Many who ask at once under one name get one signal.
 func TestDemandAtOnce(t *testing.T) {
 	a := demanding(t)
@@ -105,11 +141,26 @@ func TestDemandDenied(t *testing.T) {
 		"user: ":                                                                 {UserID: "a/b", Symbol: "SPY"},
 		"id of the demand is":                                                    {UserID: "u", Symbol: "SPY", ID: "a/b"},
 		"looks like a key":                                                       {UserID: "u", Symbol: "SPY", Context: "PKABCDEFGHIJ12345678"},
-		"context has 1001 bytes":                                                 {UserID: "u", Symbol: "SPY", Context: strings.Repeat("x", 988), StrategyID: "g"},
+		"strategy g: context: 12 bytes of the owner's, a line's end and 988 of --context: want at most 1000 together": {UserID: "u", Symbol: "SPY", Context: strings.Repeat("x", 988), StrategyID: "g"},
 	} {
 		if _, err := a.svc.Generate(t.Context(), d); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", d, err, want)
 		}
+	}
+}
+
+// A document that can't be run may be one that trades the symbol: what came of the others is given, and the fault.
+func TestDemandOfABrokenStrategy(t *testing.T) {
+	a := demanding(t)
+	a.strategy(t, "broken", map[string]any{"weights": "SPY"})
+	a.write(t, 1, true, "2000", nil)
+	made, err := a.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "SPY", Context: strings.Repeat("x", 988)})
+	if len(made) != 1 || made[0].StrategyID != "r" || len(made[0].Signals) != 1 || !errors.Is(err, strategy.ErrInvalid) ||
+		!strings.Contains(err.Error(), "broken (rebalance): weights is a string") || !strings.Contains(err.Error(), "strategy g: context: 12 bytes") {
+		t.Errorf("%+v, %v; want what r wants, and what is wrong with the two others", made, err)
+	}
+	if made, err := a.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "SPY", StrategyID: "r"}); len(made) != 1 || err != nil {
+		t.Errorf("r alone: %+v, %v", made, err)
 	}
 }
 
@@ -159,19 +210,52 @@ func (w *world) signal(t *testing.T, m signaler.Made) document.Fields {
 	return d.Fields
 }
 
-// Somebody asks by a clock that is a day ahead: what the account's own changes cause runs all the same.
-func TestDemandOvertakesNothing(t *testing.T) {
+// Somebody asks by a clock that is wrong: nothing is decided by it, no day begun and no signal ended, and both times are said.
+func TestDemandByAWrongClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		off     time.Duration // this machine's, from the database's
+		unasked bool          // nobody tells the database's
+		want    string        // "": it is good enough
+	}{
+		"a day ahead":            {24 * time.Hour, false, "this machine's clock says 2026-11-25T12:01:00Z, and the database's 2026-11-24T12:01:00Z"},
+		"a day behind":           {-24 * time.Hour, false, "this machine's clock says 2026-11-23T12:01:00Z, and the database's 2026-11-24T12:01:00Z"},
+		"three minutes ahead":    {3 * time.Minute, false, "12:04:00Z, and the database's 2026-11-24T12:01:00Z"},
+		"a little ahead":         {50 * time.Second, false, ""},
+		"a little behind":        {-50 * time.Second, false, ""},
+		"before the snapshot":    {-90 * time.Second, false, "users/u/alpacaAccounts/snapshot was observed at 2026-11-24T12:01:00Z, and it is 2026-11-24T11:59:30Z"},
+		"behind, and none tells": {-24 * time.Hour, true, "was observed at 2026-11-24T12:01:00Z, and it is 2026-11-23T12:01:00Z"},
+	} {
+		w := newWorld(t)
+		w.write(t, 1, true, "1000", nil)
+		w.deliver(t, 0)
+		w.deps(t, func(d *signaler.Deps) {
+			d.Now = func() time.Time { return w.now.Add(c.off) }
+			if !c.unasked {
+				d.Clock = func(context.Context) (time.Time, error) { return w.now, nil }
+			}
+		})
+		before, err := w.store.RiskState(t.Context(), "u")
+		must(t, err)
+		made, err := w.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "SPY", ID: "x"})
+		after, err2 := w.store.RiskState(t.Context(), "u")
+		must(t, err2)
+		switch {
+		case c.want == "":
+			if err != nil || len(made) != 1 || len(made[0].Signals) != 0 {
+				t.Errorf("%s: %+v, %v, want nothing: all is under way", name, made, err)
+			}
+		case err == nil || !strings.Contains(err.Error(), c.want) || len(made) != 0:
+			t.Errorf("%s: %+v, %v; want %q", name, made, err, c.want)
+		case !cmp.Equal(before, after) || w.signals(t)["changed_seq:1"]["status"] != "pending" || w.count(t) != 1:
+			t.Errorf("%s: it left its mark: %+v, then %+v; %v", name, before, after, w.signals(t))
+		}
+	}
 	w := newWorld(t)
 	w.write(t, 1, true, "1000", nil)
-	was := w.now
-	w.now = w.now.Add(24 * time.Hour)
-	if made, err := w.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "SPY"}); err != nil || len(made) != 1 {
-		t.Fatalf("%+v, %v", made, err)
-	}
-	w.now = was
-	w.write(t, 2, true, "1000", nil)
-	w.deliver(t, 1)
-	if f := w.signals(t)["changed_seq:2"]; f["status"] != "pending" {
-		t.Errorf("after the demand: %v %v, want a signal", f["status"], f["denial_code"])
+	w.deps(t, func(d *signaler.Deps) {
+		d.Clock = func(context.Context) (time.Time, error) { return time.Time{}, document.ErrUnavailable }
+	})
+	if made, err := w.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "SPY"}); !errors.Is(err, document.ErrUnavailable) || len(made) != 0 {
+		t.Errorf("no clock: %+v, %v", made, err)
 	}
 }

@@ -33,8 +33,7 @@ func (s *Service) run(ctx context.Context, d strategy.Definition, cause strategy
 	return err
 }
 
-// prepare gathers what a run is decided on, but for a model's answer. How old a snapshot may be follows from how often the user
-// is synced.
+// prepare gathers what a run is decided on, but for a model's answer.
 func (s *Service) prepare(ctx context.Context, d strategy.Definition, cause strategy.Cause, strat strategy.Strategy, snap account.Snapshot) (*decision.Case, error) {
 	bars, err := s.bars(ctx, d.UserID, strat, cause)
 	if err != nil {
@@ -46,10 +45,15 @@ func (s *Service) prepare(ctx context.Context, d strategy.Definition, cause stra
 	}
 	now := s.Now().UTC()
 	return &decision.Case{
-		Definition: d, Strategy: strat, Cause: cause, Now: now, MaxSnapshotAge: tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), max(1, snap.CadenceMinutes)),
+		Definition: d, Strategy: strat, Cause: cause, Now: now, MaxSnapshotAge: s.staleAfter(snap),
 		Quotes: s.quotes(ctx, d.UserID, strat.Needs().Symbols), Bars: bars,
 		Platform: platform, Buffer: s.cfg.buffer(), Open: s.open(ctx, now), Life: s.cfg.SignalLife, Keep: s.cfg.DecisionTTL,
 	}, nil
+}
+
+// staleAfter is the age from which a snapshot may not be traded on: it follows from how often the user is synced.
+func (s *Service) staleAfter(snap account.Snapshot) time.Duration {
+	return tick.StaleAfter(time.Duration(s.cfg.MaxSnapshotAge), max(1, snap.CadenceMinutes))
 }
 
 // decide asks the model, if the strategy does, and places what is wanted.
@@ -57,8 +61,7 @@ func (s *Service) decide(ctx context.Context, c *decision.Case, snap account.Sna
 	if err := s.advise(ctx, c, snap); err != nil {
 		return nil, err
 	}
-	wants, withdraw := c.Wants(snap)
-	if !wants {
+	if wants, withdraw := c.Wants(snap); !wants && !c.Once {
 		own, err := own(ctx, c.Definition, withdraw, open)
 		if err != nil || !own {
 			return nil, err

@@ -1,7 +1,7 @@
 // Package signaler turns changes of account snapshots into trading signals.
 //
 //	snapshot ──▶ Handle: what was triggered (no read) ─▶ the user's strategies ─▶ watch the losses ─▶ quotes, bars, a model's answer ─▶ decide
-//	strategy edited ──▶ Handle: run it               ─▶ judge and reserve in one transaction ──▶ users/{uid}/tradingSignals
+//	strategy edited ──▶ Handle: run it, or leave it  ─▶ judge and reserve in one transaction ──▶ users/{uid}/tradingSignals
 //	owner's word on a signal ──▶ Handle: settle what it reserved
 package signaler
 
@@ -36,6 +36,7 @@ type Deps struct {
 	Hours      Hours            // nil: nobody knows, and limits on hours deny what opens
 	Advisor    strategy.Advisor // nil: strategies that ask a model deny
 	Now        func() time.Time
+	Clock      func(ctx context.Context) (time.Time, error)        // the database's, which a demand's must be near; nil: it is not compared
 	Fault      func(ctx context.Context, userID string, err error) // told what was gone on without; may be nil
 }
 
@@ -75,7 +76,7 @@ func New(cfg Config, deps Deps) (*Service, error) {
 // Handle does what one write of a document calls for. Repeated, late or reordered events do no harm: a signal's id is its
 // cause's, and the placing transaction refuses what is overtaken.
 func (s *Service) Handle(ctx context.Context, e event.Event) error {
-	if quiet(e) {
+	if s.quiet(e) {
 		return nil
 	}
 	err := s.handle(ctx, e)
@@ -105,7 +106,7 @@ func (s *Service) handle(ctx context.Context, e event.Event) error {
 	return nil
 }
 
-// account runs what one write of a snapshot triggered.
+// account runs what one write of a snapshot triggered, and the edits that waited for it.
 func (s *Service) account(ctx context.Context, userID string, c document.Change) error {
 	now, err := parse(userID, c.New)
 	if err != nil {
@@ -116,10 +117,10 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 		return event.Reject(err)
 	}
 	triggered := strategy.Between(old, *now)
-	if !triggered.Any() {
+	if !triggered.Any() && !s.silent(old, *now) {
 		return nil
 	}
-	definitions, err := s.Strategies.Enabled(ctx, userID)
+	definitions, err := s.enabled(ctx, userID)
 	if err != nil {
 		return err
 	}
@@ -136,9 +137,12 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 		strat, err := s.made.of(d)
 		if err != nil {
 			s.Fault(ctx, userID, err) // its owner's to mend; the other strategies run
-			continue
+			strat = broken{err}
 		}
 		cause, ok := triggered.Cause(strat.Triggers())
+		if !ok {
+			cause, ok = s.waited(d, old, *now)
+		}
 		if !ok {
 			continue
 		}
@@ -175,20 +179,36 @@ func (s *Service) watch(ctx context.Context, userID string, definitions []strate
 	return reserved, err
 }
 
-// edited runs a strategy that its owner wrote, as it stands by now. The open signals of one that is off, in shadow or gone (nil) are
+// enabled are the user's strategies that run. Those that are too many are told and left out.
+func (s *Service) enabled(ctx context.Context, userID string) ([]strategy.Definition, error) {
+	definitions, err := s.Strategies.Enabled(ctx, userID)
+	if errors.Is(err, strategy.ErrTooMany) {
+		s.Fault(ctx, userID, err)
+		err = nil
+	}
+	return definitions, err
+}
+
+// edited runs a strategy that its owner wrote, as it stands by now, unless it has to wait for a snapshot. The open signals of one that is off, in shadow or gone (nil) are
 // taken back.
 func (s *Service) edited(ctx context.Context, userID, strategyID string, written *document.Document) error {
 	definitions, err := s.Strategies.Enabled(ctx, userID)
-	if err != nil {
+	tooMany := errors.Is(err, strategy.ErrTooMany)
+	if err != nil && !tooMany {
 		return err
 	}
-	if !slices.ContainsFunc(definitions, func(d strategy.Definition) bool { return d.ID == strategyID && d.Mode != strategy.Shadow }) {
+	at := slices.IndexFunc(definitions, func(d strategy.Definition) bool { return d.ID == strategyID })
+	if at < 0 || definitions[at].Mode == strategy.Shadow {
 		if _, err := s.Signals.Withdraw(ctx, userID, risk.Withdrawal{StrategyID: strategyID, Why: risk.Stopped}, s.Now().UTC()); err != nil {
 			return err
 		}
 	}
 	if written == nil {
 		return nil
+	}
+	leftOut := tooMany && at < 0
+	if leftOut {
+		definitions = []strategy.Definition{store.ParseStrategy(userID, *written)}
 	}
 	for _, d := range definitions {
 		cause, ok := strategy.Edit(d, written.UpdateTime)
@@ -198,17 +218,24 @@ func (s *Service) edited(ctx context.Context, userID, strategyID string, written
 		if d.UpdatedAt.After(written.UpdateTime) {
 			return nil // the newer edit's own event runs it
 		}
-		strat, err := s.made.of(d)
-		if err != nil {
-			s.Fault(ctx, userID, err)
-			strat = broken{err} // which says it once, where its owner sees it
+		strat, invalid := s.made.of(d)
+		if leftOut {
+			invalid = err
 		}
+		if invalid != nil {
+			s.Fault(ctx, userID, invalid)
+			strat = broken{invalid} // which says it once, where its owner sees it
+		}
+		now := s.Now() // before the snapshot is read: what is written later was not there yet
 		snap, err := s.Snapshots.Snapshot(ctx, userID)
 		if errors.Is(err, account.ErrNotFound) {
 			return nil // the first one runs it
 		}
 		if err != nil {
 			return err
+		}
+		if s.waits(d, snap, now) {
+			return nil // the next one runs it
 		}
 		return s.run(ctx, d, cause, strat, snap, s.Signals.Open)
 	}
@@ -236,7 +263,7 @@ func change(e event.Event) (c document.Change, p place, err error) {
 	if t := e.DataMediaType(); t != "application/protobuf" {
 		return c, p, event.Reject(fmt.Errorf("content type %.100q: this endpoint takes application/protobuf (set the trigger's event_data_content_type)", t))
 	}
-	if c, err = document.DecodeNew(e.Data(), "tick", "changed_seq", "status"); err != nil { // all that is asked of the old one
+	if c, err = document.DecodeNew(e.Data(), "tick", "changed_seq", "observed_at", "cadence_minutes", "status"); err != nil { // all that is asked of the old one
 		return c, p, event.Reject(err)
 	}
 	p = placeOf(c.Path)

@@ -79,9 +79,9 @@ an answer, and no error. A strategy that only acts on its schedule (dca) wants n
 
 --context is told to models, after the context of the strategy's owner: up to 1,000 bytes together, no keys and no e-mail
 addresses. With --id the demand has a name: asked again, in whatever words, it signals nothing more and answers what it did the
-first time. It takes the signaler's environment (docs/configuration.md), for market data and the model too.
+first time, nothing included, for as long as decisions are kept (SIGNALER_DECISION_TTL). It takes the signaler's environment (docs/configuration.md), for market data and the model too.
 
-Exit status 1: a strategy could not be run; what came of the others is shown.`,
+Exit status 1: a strategy could not be run, or has a document that can't be; what came of the others is shown.`,
 		Example: `  agenttrader signal generate --user alice --symbol SPY
   agenttrader signal generate --user alice --symbol SPY --context 'the Fed meets today' --strategy model --id fed-2026-11
   agenttrader signal generate --user alice --symbol SPY --json | jq '.made[].signals[]'`,

@@ -2,6 +2,7 @@
 package explain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,8 +113,9 @@ func command(open func(context.Context, string) (*desk, error), terminal func(an
 its bound and how far it still was, and what came of it. With --signal it is the one that the signal came of, denials included;
 with --at the last one up to a time. With neither, the latest decisions are listed.
 
-A decision that came to neither signal nor denial is not kept, and what is kept goes after SIGNALER_DECISION_TTL. GCP_PROJECT,
-FIRESTORE_DATABASE and FIRESTORE_EMULATOR_HOST say where it is read. No decision holds a key.`,
+A decision that came to neither signal nor denial is kept only if somebody asked for it ('signal generate'), and what is kept
+goes after SIGNALER_DECISION_TTL. GCP_PROJECT, FIRESTORE_DATABASE and FIRESTORE_EMULATOR_HOST say where it is read. No decision
+holds a key.`,
 		Example: `  agenttrader explain --user alice
   agenttrader explain --user alice --signal 85fd92320a42c245a9e602daa6e01576
   agenttrader explain --user alice --strategy half --at 2026-11-24T21:00:00Z --replay
@@ -229,12 +231,12 @@ func (p *page) list(ctx context.Context) error {
 		return nil
 	}
 	if len(found) == 0 {
-		p.note("user %s has no decision of the last %d days%s (%s): what comes to neither signal nor denial is not kept", p.user, back, p.only(), tty.Escape(p.where, 300))
+		p.note("user %s has no decision of the last %d days%s (%s): what comes to neither signal nor denial is kept only if somebody asked for it", p.user, back, p.only(), tty.Escape(p.where, 300))
 		return nil
 	}
 	rows := [][]string{{"DECISION", "AT", "STRATEGY", "CAUSE", "OUTCOME"}}
 	for _, r := range found {
-		rows = append(rows, []string{r.ID, stamp(r.At), tty.Escape(r.StrategyID, 60), tty.Escape(r.Cause, 60), tty.Escape(strings.Join(r.Outcome, ", "), 300)})
+		rows = append(rows, []string{r.ID, stamp(r.At), tty.Escape(r.StrategyID, 60), tty.Escape(r.Cause, 60), tty.Escape(cmp.Or(strings.Join(r.Outcome, ", "), "nothing"), 300)})
 	}
 	return tty.Table(p.out, p.width, rows)
 }

@@ -124,6 +124,9 @@ func (p *page) describe(w whole) error {
 		}
 		say("signal", "%s: %s %s %s%s, %s%s: %s", s.ID, s.Action, s.Symbol, account.Cents(s.Notional), shares, s.Status, code, s.Reason)
 	}
+	if len(r.Signals) == 0 {
+		say("signal", "none: the strategy wants nothing to be done")
+	}
 	if w.Same != nil {
 		p.replayed(say, w)
 	}

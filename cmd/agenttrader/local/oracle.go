@@ -32,7 +32,7 @@ type oracle struct {
 	waits   map[string][]wait // by user
 	must    map[string]bool   // users who must have a signal, or a denial
 	buried  int               // ticks and changes that ran out of attempts
-	edits   map[owned]int     // of a strategy, while the run went
+	edits   map[owned]int     // of a strategy, its seed included
 
 	spending spending
 }

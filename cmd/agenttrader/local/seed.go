@@ -90,6 +90,7 @@ func (p *platform) onboard(ctx context.Context, keeper secret.Keeper, a account,
 		return fmt.Errorf("seed user %s: %w", a.userID, err)
 	}
 	for _, d := range strategies {
+		p.oracle.edited(d.UserID, d.ID) // which the first snapshot runs
 		if err := p.store.PutStrategy(ctx, d); err != nil {
 			return fmt.Errorf("seed strategy %s of user %s: %w", d.ID, a.userID, err)
 		}

@@ -65,7 +65,7 @@ func (s *Settings) Open(ctx context.Context, project *gcp.Cloud, log *slog.Logge
 		hours = timetable.Trading
 	}
 	return signaler.New(s.Signaler, signaler.Deps{
-		Snapshots: users, Strategies: users, Signals: tel.Book(users), Controls: users, Records: users, Quotes: quotes, Bars: bars, Hours: hours, Advisor: advisor, Now: time.Now,
+		Snapshots: users, Strategies: users, Signals: tel.Book(users), Controls: users, Records: users, Quotes: quotes, Bars: bars, Hours: hours, Advisor: advisor, Now: time.Now, Clock: db.Clock,
 		Fault: func(ctx context.Context, userID string, err error) {
 			log.WarnContext(ctx, err.Error(), "user_id", userID)
 		},

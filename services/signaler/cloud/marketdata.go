@@ -51,7 +51,7 @@ func (m *marketData) open(ctx context.Context, cloud *gcp.Cloud, tel *telemetry.
 	}
 	secrets, err := cloud.Secrets(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w (for MARKET_DATA_SECRET; `%s` does without market data)", err, noSecret)
 	}
 	data, err := alpaca.NewData(alpaca.DataConfig{BaseURL: m.URL, Feed: m.Feed, Limit: m.Limit, Transport: tel.Transport(alpaca.NewTransport())}, func(ctx context.Context) (secret.Credentials, error) {
 		return secrets.PlatformKeys(ctx, m.Secret)
