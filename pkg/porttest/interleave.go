@@ -40,8 +40,10 @@ func Interleavings(t *testing.T, most int, open func(t *testing.T) (Stores, Cloc
 			return
 		}
 		s, clock := open(t)
-		w := &desk{t: t, Stores: s, clock: clock, power: decimal.NewFromInt(1000), held: map[string]decimal.Decimal{}, said: map[string]bool{}, short: map[string]decimal.Decimal{}, causes: 10}
+		w := &desk{t: t, Stores: s, clock: clock, held: map[string]decimal.Decimal{}, said: map[string]bool{}, short: map[string]decimal.Decimal{}, causes: 10}
 		w.buffer = decimal.New(int64(rapid.IntRange(0, 3).Draw(rt, "buffer")), -1)
+		w.power = decimal.NewFromInt(rapid.SampledFrom([]int64{1000, 300}).Draw(rt, "power"))
+		w.held["GLD"] = decimal.NewFromInt(rapid.SampledFrom([]int64{0, 1000}).Draw(rt, "held"))
 		must(t, s.PutUser(t.Context(), user.User{ID: "u", Status: user.Active}))
 		w.sync()
 		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
@@ -99,8 +101,11 @@ func (w *desk) step(rt *rapid.T) {
 			i := Buy(symbol, fmt.Sprint(rapid.SampledFrom([]int{1, 300, 500, 700, 1000, 1001}).Draw(rt, "usd")))
 			if rapid.Bool().Draw(rt, "sell") && w.held[symbol].IsPositive() {
 				i.Action, i.Notional = signal.Sell, w.held[symbol]
-				if free := w.free(symbol); free.IsPositive() && rapid.Bool().Draw(rt, "free") {
-					i.Notional = free
+				switch part := rapid.SampledFrom([]string{"all", "free", "half"}).Draw(rt, "part"); {
+				case part == "free" && w.free(symbol).IsPositive():
+					i.Notional = w.free(symbol)
+				case part == "half":
+					i.Notional = i.Notional.Div(decimal.NewFromInt(2))
 				}
 			}
 			intents = append(intents, i)

@@ -4,7 +4,7 @@
 //	limits.go, trading.go, controls.go  what people set: limits and trading states, by level
 //	state.go, reserve.go, day.go,       what the signaler remembers of a user: reservations, counts of the day,
 //	equity.go                           high-water mark, breaches
-//	engine.go, checks.go                one intent against all limits
+//	engine.go, checks.go, stake.go      one intent against all limits; what is held and on its way
 //	plan.go                             one run against one view of the stored state
 package risk
 
