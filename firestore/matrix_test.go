@@ -1,7 +1,6 @@
 package firestore_test
 
 import (
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -11,13 +10,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/gcp/emulator"
 )
 
-// The emulator lives for a minute: what Java's better compiler would cost is not made up for by then.
-func TestMain(m *testing.M) {
-	if os.Getenv("JAVA_TOOL_OPTIONS") == "" {
-		_ = os.Setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
-	}
-	emulator.Main(m)
-}
+func TestMain(m *testing.M) { emulator.Main(m) }
 
 // Each attempt of matrix.md comes to what the page says.
 func TestMatrix(t *testing.T) {

@@ -23,6 +23,7 @@ func TestOnboarding(t *testing.T) {
 	}
 	emulator.Require(t)
 	dir := binaries(t)
+	t.Parallel()
 	u := startUp(t, dir, "--users", "0", "--ticks", "0", "--fault", "401=PKWRONG", "--custody", gcp.Envelope, "--json")
 	p := &operator{t: t, program: dir + "/agenttrader", env: u.environment(t)}
 

@@ -43,6 +43,7 @@ func TestSmoke(t *testing.T) {
 	}
 	emulator.Require(t)
 	dir := binaries(t)
+	t.Parallel()
 	u := startUp(t, dir, "--users", "0", "--ticks", "0", "--fault", "401=PKWRONG", "--json")
 	p := &operator{t: t, program: dir + "/agenttrader", env: u.environment(t)}
 	smoke := func(why, keys string, args ...string) (s smoked) {

@@ -18,10 +18,8 @@ func TestStopWithoutPubSub(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a binary: left out with -short")
 	}
-	bin := t.TempDir() + "/syncer"
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "github.com/agenttrader/agenttrader/services/syncer/cmd/syncer").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	bin := binaries(t) + "/syncer"
+	t.Parallel()
 	deaf, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0") // connections wait for ever
 	if err != nil {
 		t.Fatal(err)

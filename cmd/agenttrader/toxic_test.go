@@ -28,8 +28,6 @@ import (
 	"github.com/agenttrader/agenttrader/services/syncer"
 )
 
-func TestMain(m *testing.M) { emulator.Main(m) }
-
 // A syncer whose way to Firestore is slow, reset or a black hole: it refuses the event, takes it when the way is free
 // again, and leaves no goroutine behind. The broker's part is done each time: nobody is marked for our trouble.
 func TestSyncerOnABadWayToFirestore(t *testing.T) {

@@ -113,19 +113,6 @@ func TestUpLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// binaries builds all four.
-func binaries(t *testing.T) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	prefix := "github.com/agenttrader/agenttrader/"
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir, prefix+"cmd/agenttrader",
-		prefix+"services/fanout/cmd/fanout", prefix+"services/syncer/cmd/syncer", prefix+"services/signaler/cmd/signaler")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return dir
-}
-
 // upRun is a running `agenttrader up`.
 type upRun struct {
 	cmd       *exec.Cmd

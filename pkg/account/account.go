@@ -57,3 +57,7 @@ type Order struct {
 	FilledQty     decimal.NullDecimal
 	LimitPrice    decimal.NullDecimal
 }
+
+// Waits says that the order waits for another one's end, and may never come: the broker's "held", of the exit orders of a
+// bracket while its entry is open, and of one of two that close the same shares (OCO).
+func (o Order) Waits() bool { return o.Status == "held" }

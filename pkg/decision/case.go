@@ -144,7 +144,10 @@ func (c *Case) ask(in strategy.Input) (d strategy.Decision, err error) {
 	if a := c.Answer; a != nil && a.Failure == strategyFailed {
 		return d, errors.New(a.Detail)
 	}
-	return c.Strategy.Decide(in)
+	if d, err = c.Strategy.Decide(in); err == nil {
+		err = d.State.Check()
+	}
+	return d, err
 }
 
 // run is what is decided, but for the strategy's part.

@@ -3,11 +3,13 @@ package decision_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -278,6 +280,83 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// The most that parameters allow, on a full account, is kept whole and replays: figures without any pattern, and longer than
+// those of shares.
+func TestWorstRecord(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	figure := func(digits int, places int32) decimal.Decimal {
+		low := int64(math.Pow10(digits - 1))
+		return decimal.New(low+random.Int64N(9*low), -places)
+	}
+	some := func(digits int, places int32) decimal.NullDecimal {
+		return decimal.NewNullDecimal(figure(digits, places))
+	}
+	id := func() string { return fmt.Sprintf("%016x%016x", random.Uint64(), random.Uint64()) }
+	many, weights := []any{}, map[string]any{}
+	for i := range strategy.MaxSymbols {
+		many = append(many, fmt.Sprintf("SYM%d", i))
+	}
+	for i := range strategy.MaxWeights {
+		weights[fmt.Sprintf("SYM%d", i)] = 0.02
+	}
+	for name, d := range map[string]strategy.Definition{
+		"many symbols": {Kind: strategy.KindSMACross, Params: map[string]any{"symbols": many, "slow": int64(strategy.MaxHistory / strategy.MaxSymbols), "weight": 0.05}},
+		"long periods": {Kind: strategy.KindSMACross, Params: map[string]any{"symbols": many[:strategy.MaxHistory/500], "slow": int64(500), "weight": 0.05}},
+		"many weights": {Kind: strategy.KindRebalance, Params: map[string]any{"weights": weights, "drift_band": int64(0)}},
+	} {
+		random = rand.New(rand.NewPCG(1, 2)) // the same in whatever order
+		d.ID, d.UserID = "s", "u"
+		s, err := strategy.New(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, v := example(t)
+		c.Definition, c.Strategy, c.Now = d, s, closing.Add(time.Minute)
+		c.Cause = strategy.Cause{Text: "bar:1Day:20261124T2100Z", Tick: tick.Of(closing)}
+		for _, symbol := range s.Needs().Symbols {
+			c.Quotes[symbol] = market.Quote{Bid: figure(8, 4), Ask: figure(8, 4), At: closing}
+			day := time.Date(2026, 11, 24, 5, 0, 0, 0, time.UTC)
+			bars := make([]market.Bar, s.Needs().Count)
+			for i := len(bars) - 1; i >= 0; day = day.AddDate(0, 0, -1) {
+				if day.Weekday() == time.Saturday || day.Weekday() == time.Sunday {
+					continue
+				}
+				p := []decimal.Decimal{figure(9, 4), figure(9, 4), figure(9, 4)}
+				slices.SortFunc(p, decimal.Decimal.Cmp)
+				bars[i] = market.Bar{At: day, Open: figure(9, 4), Low: p[0], Close: p[1], High: p[2], Volume: figure(10, 0)}
+				i--
+			}
+			c.Bars[symbol] = bars
+		}
+		for i := range 250 {
+			symbol := fmt.Sprintf("SYM%d", i)
+			v.Snapshot.Positions = append(v.Snapshot.Positions, account.Position{Symbol: symbol, Qty: figure(12, 9), AvgEntryPrice: some(9, 4), CurrentPrice: some(9, 4), MarketValue: some(9, 4)})
+			v.Snapshot.OpenOrders = append(v.Snapshot.OpenOrders, account.Order{ID: id(), ClientOrderID: id(), Symbol: "OF" + symbol, Side: "buy", Type: "limit", TimeInForce: "day", Status: "new", Qty: some(12, 9), LimitPrice: some(9, 4)})
+		}
+		v.State.Traded = map[string]time.Time{}
+		for i := range 500 {
+			v.State.Traded[fmt.Sprintf("SYM%d", i)] = closing.Add(-time.Duration(random.Int64N(int64(time.Hour))))
+		}
+		for i := range 150 {
+			v.State.Reservations = append(v.State.Reservations, signal.Reservation{SignalID: id(), StrategyID: "other", Symbol: fmt.Sprintf("R%d", i), Action: signal.Buy, Notional: figure(7, 2), Reserved: figure(7, 2), Held: figure(12, 9), CreatedAt: closing, ExpiresAt: closing.Add(time.Hour)})
+		}
+		plan := planned(c, v)
+		if plan.Record == nil {
+			t.Fatalf("%s: nothing came of it", name)
+		}
+		r, err := decision.Decode(plan.Record.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := decision.Replay(r); len(r.Cut) > 0 || len(r.Verdicts) == 0 || err != nil || !cmp.Equal(r.Outcome, again, same()) {
+			t.Errorf("%s: cut %v, %d verdicts, %v\n%s", name, r.Cut, len(r.Verdicts), err, cmp.Diff(r.Outcome, again, same()))
+		}
+	}
+	if _, err := strategy.New(strategy.Definition{ID: "s", Kind: strategy.KindSMACross, Params: map[string]any{"symbols": many, "slow": int64(500), "weight": 0.05}}); !errors.Is(err, strategy.ErrInvalid) || !strings.Contains(err.Error(), "20 symbols with 500 bars each are 10000 bars: want at most 4000 together") {
+		t.Errorf("more than a record holds: %v", err)
+	}
+}
+
 // What does not fit is cut, and says so: the verdicts stay, and nobody takes what is left for the whole.
 func TestTooLong(t *testing.T) {
 	c, v := example(t)
@@ -333,6 +412,24 @@ func example(t *testing.T) (*decision.Case, risk.View) {
 		Account:   account.Account{ID: "a", Status: "ACTIVE", Currency: "USD", Equity: usd(1000), Cash: usd(900), BuyingPower: usd(900), TradingBlocked: &no, AccountBlocked: &no},
 		Positions: []account.Position{{Symbol: "SPY", Qty: decimal.New(1, -1), MarketValue: usd(60)}},
 	}}
+}
+
+// A record of a run that found no place among the strategies says what left it none.
+func TestReplayWithoutPlace(t *testing.T) {
+	c, v := example(t)
+	c.Definition.Limits = nil
+	v.State.Strategies = map[string]risk.Progress{}
+	for i := range risk.MaxStrategies {
+		v.State.Strategies[fmt.Sprint(i)] = risk.Progress{Orders: 1}
+	}
+	r, err := decision.Decode(planned(c, v).Record.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := decision.Replay(r)
+	if err != nil || len(r.Signals) != 1 || r.Signals[0].DenialCode != risk.StrategiesExceeded || !cmp.Equal(r.Outcome, again, same()) {
+		t.Errorf("%v: %+v, replayed %+v; want %s", err, r.Signals, again.Signals, risk.StrategiesExceeded)
+	}
 }
 
 // A record of today's form is read and replayed by all that comes later; and it holds nothing of the keys.

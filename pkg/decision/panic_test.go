@@ -1,12 +1,14 @@
 package decision_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/decision"
+	"github.com/agenttrader/agenttrader/pkg/porttest"
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
@@ -39,6 +41,33 @@ func TestPanicOfAnAsker(t *testing.T) {
 	run := c.Decide(snap, &risk.State{})
 	if wants, _ := c.Wants(snap); run.Denial == nil || run.Denial.Code != "STRATEGY_FAILED" || !strings.Contains(run.Denial.Reason, "nothing to ask") || !wants {
 		t.Errorf("denial = %+v", run.Denial)
+	}
+}
+
+// hoarder is a strategy that keeps too much.
+type hoarder struct {
+	calm
+	keeps strategy.State
+}
+
+func (h hoarder) Decide(strategy.Input) (strategy.Decision, error) {
+	return strategy.Decision{State: h.keeps, Intents: []strategy.Intent{porttest.Buy("SPY", "1")}}, nil
+}
+
+// What a strategy keeps in mind is bounded: too much of it is its failure, and none of it is kept.
+func TestTooMuchInMind(t *testing.T) {
+	now := time.Date(2026, 11, 24, 17, 0, 0, 0, time.UTC)
+	many := strategy.State{}
+	for i := range 21 {
+		many[strconv.Itoa(i)] = ""
+	}
+	for want, keeps := range map[string]strategy.State{"21 entries": many, "101 bytes": {"k": strings.Repeat("v", 100)}, "": {"k": strings.Repeat("v", 99)}} {
+		c := &decision.Case{Strategy: hoarder{keeps: keeps}, Now: now, MaxSnapshotAge: time.Minute}
+		run := c.Decide(account.Snapshot{ObservedAt: now}, &risk.State{})
+		failed := run.Denial != nil && run.Denial.Code == "STRATEGY_FAILED" && strings.Contains(run.Denial.Reason, want) && run.Keep == nil && run.Intents == nil
+		if failed != (want != "") {
+			t.Errorf("%s: %+v, keeps %d entries", want, run.Denial, len(run.Keep))
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ type Record struct {
 	Now        time.Time      `json:"now"`
 	Symbol     string         `json:"only_symbol,omitempty"`
 	Snapshot   Snapshot       `json:"snapshot"`
-	State      values         `json:"risk_state"` // of its strategies only this one, before the run
+	State      values         `json:"risk_state"` // before the run; of its strategies only this one, or all that leave it no place
 	Ended      []Closing      `json:"ended,omitempty"`
 	Quotes     Quotes         `json:"quotes,omitempty"`
 	Bars       map[string]Bar `json:"bars,omitempty"`
@@ -271,13 +271,16 @@ func newRecord(c *Case, v risk.View, state map[string]any, run risk.Run, plan ri
 	return r
 }
 
-// own leaves the other strategies out of a state: nothing is decided on them.
+// own leaves the other strategies out of a state: nothing is decided on them, but whether there is a place for one that has none.
 func own(state map[string]any, strategyID string) values {
 	kept := maps.Clone(state)
 	all, _ := state["strategies"].(map[string]any)
-	delete(kept, "strategies")
-	if mine, ok := all[strategyID]; ok {
+	mine, ok := all[strategyID]
+	switch {
+	case ok:
 		kept["strategies"] = map[string]any{strategyID: mine}
+	case len(all) < risk.MaxStrategies:
+		delete(kept, "strategies")
 	}
 	return kept
 }

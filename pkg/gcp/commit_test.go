@@ -6,7 +6,10 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/porttest"
 )
 
-func TestTreeOnFirestore(t *testing.T) { porttest.Tree(t, openFirestore(t)) }
+func TestTreeOnFirestore(t *testing.T) {
+	t.Parallel()
+	porttest.Tree(t, openFirestore(t))
+}
 
 func TestCommitterOnFirestore(t *testing.T) {
 	porttest.Committer(t, func(t *testing.T) porttest.Committing { return openFirestore(t).(porttest.Committing) })

@@ -50,6 +50,7 @@ func TestClock(t *testing.T) {
 func TestCopiesOnFirestore(t *testing.T) { porttest.Copies(t, openFirestore) }
 
 func TestStoreOnFirestore(t *testing.T) {
+	t.Parallel()
 	porttest.Store(t, func(t *testing.T) (porttest.Stores, func(string) []map[string]any) {
 		db := openFirestore(t)
 		return store.New(db), func(uid string) (all []map[string]any) {
@@ -79,11 +80,12 @@ func TestReservationsInAnyInterleavingOnFirestore(t *testing.T) {
 // Two deliveries for one user, each of a strategy that wants all the buying power: two hundred times, since the emulator
 // takes a quarter of a second and more to find out that two transactions wait for each other.
 func TestAllBuyingPowerOnceOnFirestore(t *testing.T) {
+	t.Parallel()
 	rounds := 200
 	if testing.Short() {
 		rounds = 20
 	}
-	porttest.AllPowerOften(t, rounds, 8, openFirestore(t))
+	porttest.AllPowerOften(t, rounds, 16, openFirestore(t))
 }
 
 // refusing is a Firestore that answers every write with one status.

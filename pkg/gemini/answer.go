@@ -3,6 +3,7 @@ package gemini
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -78,6 +79,8 @@ func failure(within context.Context, err error) strategy.Answer {
 	switch {
 	case errors.Is(err, errBody):
 		return strategy.Answer{Failure: strategy.ModelAnswerInvalid, Detail: "it is too long, or holds what it must not"}
+	case isStatus && (status.code == http.StatusBadRequest || status.code == http.StatusNotFound):
+		return strategy.Answer{Failure: strategy.ModelUnavailable, Detail: status.Error() + ": there may be no such model at GEMINI_LOCATION, or it takes no thinking budget or schema; try another"}
 	case isStatus:
 		return strategy.Answer{Failure: strategy.ModelUnavailable, Detail: status.Error()}
 	case within.Err() != nil:

@@ -17,7 +17,7 @@ import (
 
 const (
 	maxOutput = 2048 // tokens, thinking included; an answer has a hundred
-	thinking  = 512  // tokens: the one figure that all of Gemini 2.5 take
+	thinking  = 512  // tokens: a figure that all of Gemini 2.5 and 3 take; 2.0 takes none
 	maxPause  = time.Second
 )
 

@@ -91,6 +91,9 @@ func TestAnswers(t *testing.T) {
 		if (a.Failure == "") != (a.Detail == "") || strings.Contains(a.Detail+a.Finish, "canary") {
 			t.Errorf("%s: detail %q, finish %q", name, a.Detail, a.Finish)
 		}
+		if told := strings.Contains(a.Detail, "no such model"); told != (name == "400" || name == "404") {
+			t.Errorf("%s: detail %q", name, a.Detail)
+		}
 		if name == "good" && (a.PromptTokens != 120 || a.OutputTokens != 80 || a.Finish != "STOP") {
 			t.Errorf("%s: %+v", name, a)
 		}

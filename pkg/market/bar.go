@@ -94,12 +94,15 @@ type Bars interface {
 	// Closed returns, for each of the symbols, the newest n bars of a timeframe that had closed by a time, the oldest
 	// first. A symbol with fewer has fewer; one that is unknown is left out. Bars that come with an error are good: it
 	// is about symbols that are left out, or whose bars are older than they should be (Grid.Fresh); it is ErrLate as long as
-	// all that is wrong is a bar that may come in the next minute. The caller must not change them.
+	// all that is wrong is a bar that is waited for, and ErrMissing if it is one that did not come. The caller must not change them.
 	Closed(ctx context.Context, symbols []string, t Timeframe, n int, by time.Time) (map[string][]Bar, error)
 }
 
 // ErrLate says that a bar has closed, is not there yet, and is asked for again.
 var ErrLate = errors.New("the newest bar is late")
+
+// ErrMissing says that a bar has closed, and was waited for in vain.
+var ErrMissing = errors.New("the newest bar has not come")
 
 // NoBars has no bars at all: strategies that want some say that they can't decide.
 type NoBars struct{}

@@ -15,17 +15,21 @@ const (
 	// symbols are kept.
 	maxKept = 100_000
 
-	lateAfter  = 10 * time.Second // a bar that should be there and is not, is asked for again: after 10, 20 and 30 s
-	lateTries  = 3
-	dayRevised = 20 * time.Minute // the closing auction's price comes after the close: a day's bar is read once more
+	// Patience is how long after its close a bar is waited for. One that should be there and is not, is asked for again 10 s
+	// later, 20 and then every 30 s, and at last when Patience ends.
+	Patience  = 2 * time.Minute
+	lateAfter = 10 * time.Second
+	lateTries = 3 // the longest wait is so many times lateAfter
+
+	dayRevised = 20 * time.Minute // the closing auction's price comes after the close: a day's bar is read once more; one that did not come, so often
 	fewNew     = 8                // so many bars are added to those that are known; more are all read anew
 )
 
 // BarCache asks for bars once in each timeframe's period, when the first caller comes after it closed, for all symbols
 // that were wanted lately; after that only for the new bars. It asks again for a bar that is late. A failure is remembered
 // for 10 s; until it is mended the last known bars are given, and the error: Grid.Fresh says which still count. So are they,
-// with ErrLate, while a bar is late. A bar within a day that others have, and a symbol has not, is no late one: there was no
-// trade.
+// with ErrLate, while a bar is late, and with ErrMissing when it was waited for in vain. A bar within a day that others have, and
+// a symbol has not, is neither: there was no trade.
 type BarCache struct {
 	bars   Bars
 	grid   Grid
@@ -75,14 +79,16 @@ func (c *BarCache) Closed(ctx context.Context, symbols []string, t Timeframe, n 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	got := make(map[string][]Bar, len(symbols))
-	var late []string
+	var late, missing []string
 	for _, s := range symbols {
 		e := p.entries[s]
 		if e == nil || len(e.value) == 0 {
 			continue
 		}
-		if c.late(s, e, t, by) {
+		if wanting, again := c.wanting(s, e, t, by); wanting && again {
 			late = append(late, s)
+		} else if wanting {
+			missing = append(missing, s)
 		}
 		bars := e.value
 		for len(bars) > 0 && c.grid.End(s, t, bars[len(bars)-1].At).After(by) {
@@ -95,20 +101,25 @@ func (c *BarCache) Closed(ctx context.Context, symbols []string, t Timeframe, n 
 			got[s] = bars[max(0, len(bars)-n):]
 		}
 	}
-	if late != nil && err == nil {
+	switch {
+	case err != nil:
+	case late != nil:
 		err = fmt.Errorf("%s of %v: %w", t, late, ErrLate)
+	case missing != nil:
+		err = fmt.Errorf("%s of %v: %w", t, missing, ErrMissing)
 	}
 	return got, err
 }
 
-// late says whether the newest bar by a time is missing, and may yet come. Once others have theirs, and the source had time to
-// make all of them, there was no trade; a day without one is rare enough to be waited for.
-func (c *BarCache) late(symbol string, e *entry[[]Bar], t Timeframe, by time.Time) bool {
-	if e.missing.IsZero() || e.again.IsZero() {
-		return false
+// wanting says whether the newest bar by a time is missing, and whether it is waited for. Once others have theirs, and the source
+// had time to make all of them, there was no trade; a day without one is rare enough to be waited for.
+func (c *BarCache) wanting(symbol string, e *entry[[]Bar], t Timeframe, by time.Time) (wanting, again bool) {
+	if e.missing.IsZero() {
+		return false, false
 	}
 	end := c.grid.End(symbol, t, e.missing)
-	return !end.After(by) && (t == OneDay || e.asked.Before(end.Add(lateAfter)) || c.newest[t].of(symbol).Before(e.missing))
+	wanting = !end.After(by) && (t == OneDay || e.asked.Before(end.Add(lateAfter)) || c.newest[t].of(symbol).Before(e.missing))
+	return wanting, e.asked.Before(end.Add(Patience))
 }
 
 // mark is the period whose bar is the newest that had closed by a time.
@@ -162,7 +173,7 @@ func (c *BarCache) fetch(ctx context.Context, t Timeframe, by time.Time, symbols
 		}
 		return err
 	})
-	if !came {
+	if err != nil && !came {
 		return err // the source is in trouble: it is not asked for more
 	}
 	return errors.Join(err, p.isolate(all, &asks, func(some []string) error {
@@ -219,10 +230,19 @@ func (c *BarCache) keep(symbol string, e *entry[[]Bar], t Timeframe, by time.Tim
 	}
 	revised := c.grid.End(symbol, t, at).Add(dayRevised)
 	due, ok := c.grid.Due(symbol, t, by)
-	switch late := ok && at.Before(due); {
-	case late && e.tries < lateTries:
-		e.tries++
-		e.again, e.missing = now.Add(time.Duration(e.tries)*lateAfter), due
+	late := ok && at.Before(due)
+	if late {
+		e.missing = due
+	}
+	given := c.grid.End(symbol, t, due).Add(Patience)
+	switch {
+	case late && now.Before(given):
+		e.tries = min(e.tries+1, lateTries)
+		if e.again = now.Add(time.Duration(e.tries) * lateAfter); e.again.After(given) {
+			e.again = given
+		}
+	case late && t == OneDay: // the strategies that run in the next session want it
+		e.again = now.Add(dayRevised)
 	case !late && t == OneDay && !IsCrypto(symbol) && now.Before(revised):
 		e.again = revised
 	}

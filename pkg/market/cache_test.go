@@ -433,7 +433,8 @@ func TestLateBarsAndSplits(t *testing.T) {
 	})
 }
 
-// Late is what may yet come: for as long as it is asked for again, and of a bar within a day that others have, for 10 s.
+// Late is what may yet come: for as long as it is asked for again, and of a bar within a day that others have, for 10 s. What
+// nobody has by then is missing.
 func TestLate(t *testing.T) {
 	for name, tt := range map[string]struct {
 		when      string
@@ -443,29 +444,35 @@ func TestLate(t *testing.T) {
 	}{
 		"all in time":               {"2026-11-24 12:00:00", "5Min", nil, nil},
 		"all by 5 s":                {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": 5 * time.Second, "TLT": 5 * time.Second}, map[string]time.Duration{"SPY": 10 * time.Second, "TLT": 10 * time.Second}},
-		"all for ever":              {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": time.Hour, "TLT": time.Hour}, map[string]time.Duration{"SPY": 60 * time.Second, "TLT": 60 * time.Second}},
+		"all for ever":              {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": time.Hour, "TLT": time.Hour}, map[string]time.Duration{"SPY": market.Patience, "TLT": market.Patience}},
+		"all by 119 s":              {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"SPY": 119 * time.Second, "TLT": 119 * time.Second}, map[string]time.Duration{"SPY": market.Patience, "TLT": market.Patience}},
 		"one was not traded":        {"2026-11-24 12:00:00", "5Min", map[string]time.Duration{"TLT": time.Hour}, map[string]time.Duration{"TLT": 10 * time.Second}},
-		"a day's":                   {"2026-11-24 16:00:00", "1Day", map[string]time.Duration{"TLT": time.Hour}, map[string]time.Duration{"TLT": 60 * time.Second}},
+		"a day's":                   {"2026-11-24 16:00:00", "1Day", map[string]time.Duration{"TLT": time.Hour}, map[string]time.Duration{"TLT": market.Patience}},
 		"in the evening":            {"2026-11-24 18:00:00", "5Min", map[string]time.Duration{"SPY": 3 * time.Hour, "TLT": 3 * time.Hour}, nil},
 		"before anything is traded": {"2026-11-24 09:30:00", "30Min", map[string]time.Duration{"SPY": time.Hour}, nil},
 	} {
 		at(t, tt.when, func(t *testing.T, s *source, c *market.BarCache) {
 			maps.Copy(s.late, tt.late)
-			begin, last := time.Now(), map[string]time.Duration{}
+			begin, last, missing := time.Now(), map[string]time.Duration{}, map[string]bool{}
 			for range 130 {
 				for _, symbol := range []string{"SPY", "TLT"} {
-					if _, err := c.Closed(t.Context(), []string{"SPY", "TLT"}, tt.timeframe, 10, time.Now()); err != nil && !errors.Is(err, market.ErrLate) {
+					if _, err := c.Closed(t.Context(), []string{"SPY", "TLT"}, tt.timeframe, 10, time.Now()); err != nil && !errors.Is(err, market.ErrLate) && !errors.Is(err, market.ErrMissing) {
 						t.Fatal(err)
 					}
-					if _, err := c.Closed(t.Context(), []string{symbol}, tt.timeframe, 10, time.Now()); err != nil {
+					_, err := c.Closed(t.Context(), []string{symbol}, tt.timeframe, 10, time.Now())
+					if errors.Is(err, market.ErrLate) {
 						last[symbol] = time.Since(begin).Truncate(time.Second) + time.Second
 					}
+					missing[symbol] = errors.Is(err, market.ErrMissing)
 				}
 				time.Sleep(time.Second)
 			}
 			for _, symbol := range []string{"SPY", "TLT"} {
 				if got, want := last[symbol], tt.want[symbol]; got < want || got > want+5*time.Second {
 					t.Errorf("%s: %s is late until %s after the close, want %s", name, symbol, got, want)
+				}
+				if want := tt.want[symbol] == market.Patience && tt.late[symbol] > market.Patience; missing[symbol] != want {
+					t.Errorf("%s: %s is missing at last: %t, want %t", name, symbol, missing[symbol], want)
 				}
 			}
 		})
@@ -486,6 +493,36 @@ func TestDailyBars(t *testing.T) {
 		}
 		if asked := s.take(); !seen["2026-11-25"] || !seen["2026-11-27"] || seen["2026-11-26"] || len(asked) != 3 {
 			t.Errorf("days %v, asked %q; want one request before the close, one at it, one 20 minutes later", seen, asked)
+		}
+	})
+}
+
+// A day's bar that comes long after the close is there for the next session, whoever asked for it too early; one that never
+// comes is asked for three times an hour, and nobody waits for it.
+func TestDailyBarsThatComeLate(t *testing.T) {
+	at(t, "2026-11-23 16:00:00", func(t *testing.T, s *source, c *market.BarCache) {
+		s.set(func() { s.late["SPY"], s.late["TLT"] = 90*time.Minute, 24*time.Hour })
+		ask := func() (map[string][]market.Bar, error) {
+			return c.Closed(t.Context(), []string{"SPY", "TLT"}, market.OneDay, 20, time.Now())
+		}
+		for range 180 {
+			_, _ = ask()
+			time.Sleep(time.Second)
+		}
+		s.take()
+		for range 6 * 60 {
+			if _, err := ask(); errors.Is(err, market.ErrLate) {
+				t.Fatalf("at %s: %v", time.Now(), err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if asked := s.take(); len(asked) > 20 {
+			t.Errorf("%d requests in six hours: %q", len(asked), asked)
+		}
+		time.Sleep(time.Until(ny(t, "2026-11-24 10:00:00")))
+		got, _ := ask()
+		if at := got["SPY"][19].At; !at.Equal(ny(t, "2026-11-23 00:00:00")) {
+			t.Errorf("in the next session SPY's newest bar is of %s", at)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package porttest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,8 +30,9 @@ type Clock interface {
 // Interleavings is Promise 6 under any order of runs, syncs, owners' words, their events and the clock, which may come late,
 // twice or never: what is reserved never exceeds the snapshot's buying power less the buffer, the broker's own buying
 // power is never overspent, and nothing is reserved for ever. A sync reads account, orders and positions one after the other,
-// two of them at once perhaps; an executor claims a signal and sends the order when it gets to it, or never. open gives
-// empty stores and their clock; at most so many interleavings are tried.
+// two of them at once perhaps; an executor claims a signal and sends the order, by notional or by shares with any limit, when it
+// gets to it, or never; the owner has some of the shares sold at limits of the owner's own. A sale of what is free is
+// never refused for buying power. open gives empty stores and their clock; at most so many interleavings are tried.
 func Interleavings(t *testing.T, most int, open func(t *testing.T) (Stores, Clock)) {
 	tried := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -90,13 +92,16 @@ func (w *desk) fail(format string, args ...any) {
 
 func (w *desk) step(rt *rapid.T) {
 	pick := func(n int, name string) int { return rapid.IntRange(0, n-1).Draw(rt, name) }
-	switch what := rapid.SampledFrom([]string{"run", "run", "run", "again", "begin", "begin", "read", "read", "read", "sync", "watch", "take", "take", "claim", "claim", "send", "send", "reject", "noise", "event", "event", "fill", "fill", "wait"}).Draw(rt, "step"); what {
+	switch what := rapid.SampledFrom([]string{"run", "run", "run", "again", "begin", "begin", "read", "read", "read", "sync", "watch", "take", "take", "claim", "claim", "send", "send", "rest", "cancel", "reject", "noise", "event", "event", "fill", "fill", "wait"}).Draw(rt, "step"); what {
 	case "run":
 		var intents []strategy.Intent
 		for _, symbol := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"GLD", "TLT"}), 1, 2, func(s string) string { return s }).Draw(rt, "symbols") {
 			i := Buy(symbol, fmt.Sprint(rapid.SampledFrom([]int{1, 300, 500, 700, 1000, 1001}).Draw(rt, "usd")))
 			if rapid.Bool().Draw(rt, "sell") && w.held[symbol].IsPositive() {
 				i.Action, i.Notional = signal.Sell, w.held[symbol]
+				if free := w.free(symbol); free.IsPositive() && rapid.Bool().Draw(rt, "free") {
+					i.Notional = free
+				}
 			}
 			intents = append(intents, i)
 		}
@@ -126,7 +131,7 @@ func (w *desk) step(rt *rapid.T) {
 			sig := last[pick(len(last), "which")]
 			switch claimed := w.say(sig, what != "reject"); {
 			case claimed && what == "take":
-				w.send(sig)
+				w.send(rt, sig)
 			case claimed:
 				w.claimed = append(w.claimed, sig)
 			}
@@ -136,8 +141,12 @@ func (w *desk) step(rt *rapid.T) {
 			n := pick(len(w.claimed), "which")
 			sig := w.claimed[n]
 			w.claimed = slices.Delete(w.claimed, n, n+1)
-			w.send(sig)
+			w.send(rt, sig)
 		}
+	case "rest":
+		w.rest(rapid.SampledFrom([]string{"GLD", "TLT"}).Draw(rt, "symbol"), limits.Draw(rt, "limit"), rapid.Bool().Draw(rt, "pair"))
+	case "cancel": // at the broker: the platform hears of it with the next sync
+		w.orders = slices.DeleteFunc(w.orders, func(o account.Order) bool { return strings.HasPrefix(o.ClientOrderID, owners) })
 	case "noise":
 		if len(w.signals) > 0 {
 			w.words = append(w.words, w.signals[pick(len(w.signals), "which")].ID)
@@ -165,6 +174,8 @@ func (w *desk) run(strategyID string, intents []strategy.Intent) {
 	r := Run(snap, strategyID, fmt.Sprintf("c%d", w.causes), tick.Tick(w.causes), intents...)
 	r.Batch.ChangedSeq, r.Batch.Now = 0, w.clock.Now()
 	r.Input.Buffer, r.Input.MaxSnapshotAge, r.Life = w.buffer, time.Hour, w.clock.Scale(15*time.Minute)
+	state, err := w.RiskState(w.t.Context(), "u")
+	must(w.t, err)
 	placed, err := w.Place(w.t.Context(), r.Batch, r.Plan)
 	if err != nil {
 		w.fail("Place: %v", err)
@@ -176,8 +187,13 @@ func (w *desk) run(strategyID string, intents []strategy.Intent) {
 		if sig.Status == signal.Pending {
 			w.signals, opened = append(w.signals, sig), opened || sig.Action == signal.Buy
 		}
+		for _, i := range intents {
+			if i.Symbol == sig.Symbol && i.Action == signal.Sell && strings.HasPrefix(sig.DenialCode, "BUYING_POWER") && !i.Notional.GreaterThan(free(snap, state, i.Symbol)) {
+				w.fail("a sale of %s %s, which are free, was refused: %s", i.Notional, i.Symbol, sig.Reason)
+			}
+		}
 	}
-	state, err := w.RiskState(w.t.Context(), "u")
+	state, err = w.RiskState(w.t.Context(), "u")
 	must(w.t, err)
 	power := snap.Account.BuyingPower.Decimal
 	if limit := power.Sub(power.Mul(w.buffer)); opened && state.Reserved(snap).GreaterThan(limit) {
@@ -252,8 +268,69 @@ func (w *desk) say(sig signal.Signal, take bool) (claimed bool) {
 	return true
 }
 
+// owners begins the client_order_id of an order that the owner gives by hand.
+const owners = "owner "
+
+// limits are USD a share; all is traded at $1.
+var limits = rapid.SampledFrom([]string{"0.25", "1", "3"})
+
+// onSale is what an open order sells, in shares and USD.
+func onSale(o account.Order, symbol string) (n decimal.Decimal) {
+	if o.Symbol != symbol || o.Side != string(signal.Sell) || o.Status == "held" {
+		return n
+	}
+	return o.Notional.Decimal.Add(o.Qty.Decimal) // one of them is there
+}
+
+// free is what is held at the broker and on sale by no order.
+func (w *desk) free(symbol string) decimal.Decimal {
+	left := w.held[symbol]
+	for _, o := range w.orders {
+		left = left.Sub(onSale(o, symbol))
+	}
+	return left
+}
+
+// free is what a snapshot shows of that, less all that is reserved.
+func free(snap account.Snapshot, state *risk.State, symbol string) (left decimal.Decimal) {
+	for _, p := range snap.Positions {
+		if p.Symbol == symbol {
+			left = left.Add(p.Qty)
+		}
+	}
+	for _, o := range snap.OpenOrders {
+		left = left.Sub(onSale(o, symbol))
+	}
+	for _, r := range state.Reservations {
+		if r.Symbol == symbol && r.Action == signal.Sell {
+			left = left.Sub(r.Notional)
+		}
+	}
+	return left
+}
+
+// rest is an order of the owner's own that sells half of what is free of a symbol at a limit, with a stop for the same shares
+// perhaps, and waits. Where a sale is on its way the owner does not meddle, and the platform hears of it before it goes on: who
+// trades beside it unseen may take what it has reserved for.
+func (w *desk) rest(symbol, limit string, pair bool) {
+	state, err := w.RiskState(w.t.Context(), "u")
+	must(w.t, err)
+	half := w.free(symbol).Div(decimal.NewFromInt(2)).Truncate(0)
+	if !half.IsPositive() || slices.ContainsFunc(state.Reservations, func(r signal.Reservation) bool { return r.Symbol == symbol && r.Action == signal.Sell }) {
+		return
+	}
+	w.causes++
+	o := account.Order{ID: fmt.Sprint("o", w.causes), ClientOrderID: fmt.Sprint(owners, w.causes), Symbol: symbol, Side: string(signal.Sell), Status: "new", Qty: decimal.NewNullDecimal(half), LimitPrice: decimal.NewNullDecimal(decimal.RequireFromString(limit))}
+	w.orders = append(w.orders, o)
+	if pair {
+		o.ID, o.Status, o.LimitPrice = o.ID+"s", "held", decimal.NullDecimal{}
+		w.orders = append(w.orders, o)
+	}
+	w.sync()
+}
+
 // send is the order of a claimed signal. After expires_at there is none any more, and the executor says so.
-func (w *desk) send(sig signal.Signal) {
+func (w *desk) send(rt *rapid.T, sig signal.Signal) {
 	if !w.clock.Now().Before(sig.ExpiresAt) {
 		must(w.t, w.PutStatus(w.t.Context(), "u", sig.ID, "rejected"))
 		w.words = append(w.words, sig.ID)
@@ -261,16 +338,15 @@ func (w *desk) send(sig signal.Signal) {
 	}
 	takes := sig.Notional
 	if sig.Action == signal.Sell {
-		left := w.held[sig.Symbol]
-		for _, o := range w.orders {
-			if o.Symbol == sig.Symbol && o.Side == string(signal.Sell) {
-				left = left.Sub(o.Notional.Decimal)
-			}
-		}
-		takes = decimal.Max(sig.Notional.Sub(decimal.Max(left, decimal.Decimal{})), decimal.Decimal{})
+		takes = decimal.Max(sig.Notional.Sub(decimal.Max(w.free(sig.Symbol), decimal.Decimal{})), decimal.Decimal{})
 		w.short[sig.ID] = takes
 	}
-	w.orders = append(w.orders, account.Order{ID: "o" + sig.ID, ClientOrderID: sig.ID, Symbol: sig.Symbol, Side: string(sig.Action), Notional: decimal.NewNullDecimal(sig.Notional)})
+	o := account.Order{ID: "o" + sig.ID, ClientOrderID: sig.ID, Symbol: sig.Symbol, Side: string(sig.Action), Notional: decimal.NewNullDecimal(sig.Notional)}
+	if rapid.Bool().Draw(rt, "by shares") {
+		o.Notional, o.Qty = o.Qty, o.Notional
+		o.LimitPrice = decimal.NewNullDecimal(decimal.RequireFromString(limits.Draw(rt, "limit")))
+	}
+	w.orders = append(w.orders, o)
 	if w.power = w.power.Sub(takes); w.power.IsNegative() {
 		w.fail("the broker's buying power is overspent: %s", w.power)
 	}
@@ -278,13 +354,17 @@ func (w *desk) send(sig signal.Signal) {
 
 func (w *desk) fill(n int) {
 	o := w.orders[n]
-	w.orders = append(append([]account.Order{}, w.orders[:n]...), w.orders[n+1:]...)
-	if o.Side == string(signal.Buy) {
-		w.held[o.Symbol] = w.held[o.Symbol].Add(o.Notional.Decimal)
+	if o.Status == "held" {
 		return
 	}
-	w.held[o.Symbol] = w.held[o.Symbol].Sub(o.Notional.Decimal)
-	w.power = w.power.Add(o.Notional.Decimal.Sub(w.short[o.ClientOrderID]))
+	w.orders = slices.DeleteFunc(w.orders, func(p account.Order) bool { return p.ClientOrderID == o.ClientOrderID }) // the pair ends too
+	qty := o.Notional.Decimal.Add(o.Qty.Decimal)
+	if o.Side == string(signal.Buy) {
+		w.held[o.Symbol] = w.held[o.Symbol].Add(qty)
+		return
+	}
+	w.held[o.Symbol] = w.held[o.Symbol].Sub(qty)
+	w.power = w.power.Add(qty.Sub(w.short[o.ClientOrderID]))
 }
 
 // end lets an hour pass, with its syncs: whatever was reserved is free then, though no event came any more.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -110,6 +111,12 @@ func storeStrategies(t *testing.T, s Stores, _ func(string) []map[string]any) {
 	}
 	if got[0].Mode != strategy.Live || got[0].Limits != nil || got[1].Mode != strategy.Shadow || got[1].Limits["max_trade_usd"] != int64(5) {
 		t.Errorf("Enabled = %+v, want a live without limits, b shadow with one", got)
+	}
+	for i := range strategy.MaxEnabled + 5 {
+		must(t, s.PutStrategy(t.Context(), strategy.Definition{UserID: "many", ID: fmt.Sprintf("s%03d", i), Kind: "dca", Enabled: true}))
+	}
+	if got, err = s.Enabled(t.Context(), "many"); len(got) != strategy.MaxEnabled || !errors.Is(err, strategy.ErrTooMany) || !strings.Contains(err.Error(), `those after "s099"`) {
+		t.Errorf("Enabled of more than run: %d, %v; want %d, and which are left out", len(got), err, strategy.MaxEnabled)
 	}
 	if got, err = s.Enabled(t.Context(), "nobody"); err != nil || len(got) != 0 {
 		t.Errorf("Enabled of nobody = %v, %v", got, err)

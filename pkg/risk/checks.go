@@ -3,6 +3,7 @@ package risk
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,6 +84,9 @@ func (q *question) all() {
 func (q *question) settled() {
 	state, by := q.worst()
 	q.fact("trading_state", TradingHalted, state == Halted, false, "level", by.Name, "author", by.Trading.Author, "why", by.Trading.Reason)
+	if _, place := q.in.State.place(q.in.StrategyID); !place { // said only then: it is about no intent, and mostly long settled
+		q.fact("strategies", StrategiesExceeded, true, false, "remembered", strconv.Itoa(len(q.in.State.Strategies)))
+	}
 	a := q.in.Snapshot.Account
 	blocked := blocks(a)
 	q.fact("account", AccountBlocked, blocked != "", false, "by", blocked)
@@ -346,11 +350,8 @@ func (q *question) counted(f Figure, code string) {
 func (q *question) exposure() {
 	after, busy, unpriced := q.amount, false, false
 	if s := q.stake; s != nil {
-		if busy, unpriced = s.busy(), s.unpriced != 0 || s.blind; q.Action == signal.Sell {
-			after = s.held.Sub(s.selling).Sub(after).Abs()
-		} else {
-			after = s.held.Add(s.buying).Add(after).Abs()
-		}
+		busy, unpriced = s.busy(), s.unpriced != 0 || s.blind
+		after = s.past(q.Action).Add(after).Abs()
 	}
 	switch position := q.limits[MaxPosition]; {
 	case !q.solvent():

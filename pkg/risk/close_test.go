@@ -14,6 +14,10 @@ import (
 // What closes is told by what is known, and is refused for no buying power; what opens is refused where something is not known.
 func TestWhatIsKnown(t *testing.T) {
 	unpriced := func(in *risk.Input) { in.Snapshot.Positions = []account.Position{{Symbol: "SPY", Qty: dec("10")}} }
+	short := func(in *risk.Input) {
+		in.Snapshot.Positions = []account.Position{{Symbol: "SPY", Qty: dec("-1")}}
+		in.Levels[1].Trading.State = risk.Reducing
+	}
 	ordered := func(o order) change {
 		return func(in *risk.Input) {
 			in.Snapshot.Positions[0] = account.Position{Symbol: "SPY", Qty: dec("6"), MarketValue: usd("3000"), CurrentPrice: usd("500")}
@@ -28,8 +32,10 @@ func TestWhatIsKnown(t *testing.T) {
 		notional string
 		code     string
 	}{
-		"a sale of what has no price": {unpriced, nil, signal.Sell, "100", ""},
-		"a purchase of it":            {unpriced, nil, signal.Buy, "100", risk.BuyingPowerUnavailable},
+		"a sale of what has no price":                        {unpriced, nil, signal.Sell, "100", ""},
+		"a purchase of it":                                   {unpriced, nil, signal.Buy, "100", risk.BuyingPowerUnavailable},
+		"buying back a short that has no price, at any size": {short, nil, signal.Buy, "1000000", risk.TradingReducing},
+		"and by a dollar":                                    {short, nil, signal.Buy, "1", risk.TradingReducing},
 		"a second sale of it": {func(in *risk.Input) {
 			unpriced(in)
 			in.Snapshot.OpenOrders = []order{{Symbol: "SPY", Side: "sell", Notional: usd("1")}}

@@ -7,6 +7,7 @@ const (
 	IntentInvalid          = "INTENT_INVALID"      // no such action, symbol or notional; or two for one symbol
 	SymbolForeign          = "SYMBOL_FOREIGN"      // not among the symbols that the strategy trades
 	TradingHalted          = "TRADING_HALTED"      // a person halted trading
+	StrategiesExceeded     = "STRATEGIES_EXCEEDED" // the state's own bound: none of those that it remembers may be forgotten
 	AccountBlocked         = "ACCOUNT_BLOCKED"     // by the broker or the user
 	MarketClosed           = "MARKET_CLOSED"       // outside the hours that a limit allows
 	DailyLossExceeded      = "DAILY_LOSS_EXCEEDED" // since the last close

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // Control is what people set for the platform or for one user. The zero Control allows everything.
@@ -120,14 +122,15 @@ func Levels(platform, user Control, strategyID string, limits map[string]any) []
 	}
 }
 
-// Cached remembers a control for a while, so that not every event reads the platform's. An error is remembered by nobody:
-// who can't read the controls must not trade.
+// Cached remembers a control for a while, so that not every event reads the platform's. All who ask meanwhile wait for one
+// read. An error is remembered by nobody: who can't read the controls must not trade.
 type Cached struct {
-	read func(context.Context) (Control, error)
-	now  func() time.Time
-	life time.Duration
+	read   func(context.Context) (Control, error)
+	now    func() time.Time
+	life   time.Duration
+	flight singleflight.Group
 
-	mu    sync.Mutex
+	mu    sync.Mutex // never held while reading
 	got   Control
 	until time.Time
 }
@@ -137,21 +140,46 @@ func NewCached(read func(context.Context) (Control, error), life time.Duration, 
 	return &Cached{read: read, now: now, life: life}
 }
 
-// Get is the control, at most so old. The caller must not change its maps.
+// Get is the control, at most so old, or the error of the read that was under way, or ctx's. The caller must not change its
+// maps.
 func (c *Cached) Get(ctx context.Context) (Control, error) {
+	if got, ok := c.kept(); ok {
+		return got, nil
+	}
+	outcome := c.flight.DoChan("", func() (any, error) { return c.fetch(context.WithoutCancel(ctx)) })
+	select {
+	case r := <-outcome:
+		got, _ := r.Val.(Control)
+		return got, r.Err
+	case <-ctx.Done():
+		return Control{}, fmt.Errorf("risk controls: %w", ctx.Err())
+	}
+}
+
+func (c *Cached) kept() (Control, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.now()
-	if now.Before(c.until) {
-		return c.got, nil
+	return c.got, c.now().Before(c.until)
+}
+
+// fetch reads for all who wait: it must end, and not with the first of them.
+func (c *Cached) fetch(ctx context.Context) (got Control, err error) {
+	defer func() {
+		if fault := recover(); fault != nil { // in a goroutine that nobody else guards
+			got, err = Control{}, fmt.Errorf("risk controls: fault: %v", fault)
+		}
+	}()
+	if got, ok := c.kept(); ok { // a read has just ended
+		return got, nil
 	}
-	// the others wait for this read too: it must end, and not with the first caller
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	got, err := c.read(ctx)
-	if err != nil {
+	now := c.now()
+	if got, err = c.read(ctx); err != nil {
 		return Control{}, fmt.Errorf("risk controls: %w", err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.got, c.until = got, now.Add(c.life)
 	return got, nil
 }

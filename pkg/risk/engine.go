@@ -74,11 +74,22 @@ type counts struct {
 
 // stake is what is held of a symbol, and what is on its way.
 type stake struct {
-	held            decimal.Decimal // USD, negative if short
-	buying, selling decimal.Decimal // USD of open orders and of reservations that are none yet
-	pending         bool            // either is not 0
-	unpriced        int             // the sign of what is held, if it has no price; 0: what is held is known
-	blind           bool            // what an open order comes to is not known
+	held     decimal.Decimal // USD, negative if short
+	qty      decimal.Decimal // shares, likewise
+	unpriced int             // the sign of what is held, if it has no price; 0: what is held is known
+	blind    bool            // what an open order comes to is not known
+	coming   *coming         // nil: nothing is
+}
+
+// coming is open orders, and reservations that are none yet.
+type coming struct{ buying, selling way }
+
+// way is what is on its way to one side.
+type way struct {
+	usd  decimal.Decimal // at the price at which what is held is valued: so much of that it closes
+	open decimal.Decimal // USD that it would be if it closed nothing: limit prices count
+	qty  decimal.Decimal // shares of the orders by shares
+	cash decimal.Decimal // USD of the rest
 }
 
 // New prepares a run's checks.
@@ -127,6 +138,7 @@ const scale = 4
 func (e *Engine) weigh() {
 	for _, p := range e.in.Snapshot.Positions {
 		s := e.stake(p.Symbol)
+		s.qty = s.qty.Add(p.Qty)
 		value, ok := worth(p, e.prices)
 		if !ok {
 			s.unpriced, e.unknown = p.Qty.Sign(), p.Symbol
@@ -135,18 +147,15 @@ func (e *Engine) weigh() {
 		s.held = s.held.Add(cents(value))
 	}
 	for _, o := range e.in.Snapshot.OpenOrders {
-		n, ok := e.size(o)
-		s := e.stake(o.Symbol)
-		if !ok {
-			s.blind, e.unknown = true, o.Symbol
+		if !o.Waits() {
+			e.order(o)
 		}
-		s.add(signal.Action(strings.ToLower(o.Side)), cents(n))
 	}
 	for _, r := range e.in.State.Coming(e.in.Snapshot) {
-		e.stake(r.Symbol).add(r.Action, cents(r.Notional))
+		e.stake(r.Symbol).way(r.Action).add(cents(r.Notional))
 	}
 	for _, s := range e.stakes {
-		if e.gross = e.gross.Add(s.held.Abs()); s.pending {
+		if e.gross = e.gross.Add(s.held.Abs()); s.coming != nil {
 			e.gross = e.gross.Add(s.opening())
 		}
 		if s.busy() {
@@ -180,21 +189,56 @@ func (e *Engine) stake(symbol string) *stake {
 	return s
 }
 
-func (s *stake) add(a signal.Action, notional decimal.Decimal) {
-	if s.pending = true; a == signal.Sell {
-		s.selling = s.selling.Add(notional)
-	} else {
-		s.buying = s.buying.Add(notional)
+// way is what is on its way to a side.
+func (s *stake) way(a signal.Action) *way {
+	if s.coming == nil {
+		s.coming = &coming{}
 	}
+	if a == signal.Sell {
+		return &s.coming.selling
+	}
+	return &s.coming.buying
+}
+
+// add adds what is traded by its notional.
+func (w *way) add(notional decimal.Decimal) {
+	w.usd, w.open, w.cash = w.usd.Add(notional), w.open.Add(notional), w.cash.Add(notional)
+}
+
+// past is what is on its way past an amount: of that it is worth what it would open. Negative: so much is missing of it.
+func (w way) past(amount decimal.Decimal) decimal.Decimal {
+	past := w.usd.Sub(amount)
+	opens := decimal.Min(past, w.usd)
+	switch extra := w.open.Sub(w.usd); {
+	case extra.IsZero() || !opens.IsPositive():
+	case opens.Equal(w.usd):
+		past = past.Add(extra)
+	default: // nobody knows which order comes first
+		past = past.Add(cents(extra.Mul(opens).Div(w.usd)))
+	}
+	return past
+}
+
+// past is what will be there to the side of an action when all is done that is on its way there; negative: so much is left of
+// what is held the other way, and can be closed.
+func (s *stake) past(a signal.Action) decimal.Decimal {
+	var w way
+	if s.coming != nil {
+		w = *s.way(a)
+	}
+	if a == signal.Sell {
+		return w.past(s.held)
+	}
+	return w.past(s.held.Neg())
 }
 
 // opening is the part of what is on its way that adds to the gross exposure.
 func (s *stake) opening() (sum decimal.Decimal) {
-	if !s.pending {
+	if s.coming == nil {
 		return sum
 	}
-	buys := s.buying.Add(decimal.Min(s.held, decimal.Zero))
-	sells := s.selling.Sub(decimal.Max(s.held, decimal.Zero))
+	buys := s.coming.buying.past(decimal.Max(s.held.Neg(), decimal.Zero))
+	sells := s.coming.selling.past(decimal.Max(s.held, decimal.Zero))
 	return decimal.Max(buys, decimal.Zero).Add(decimal.Max(sells, decimal.Zero))
 }
 
@@ -204,18 +248,13 @@ func (s *stake) busy() bool {
 }
 
 // closable is the part of an amount that lowers exposure: what others close already is not there to be closed again. Of what
-// has no price all may be closed, by one alone: the broker sells no more than is held.
+// is held long and has no price all may be sold, by one alone: the broker sells no more by notional than is held. It buys more
+// than is short, so that nothing closes a short without a price.
 func (s *stake) closable(a signal.Action, amount decimal.Decimal) decimal.Decimal {
-	switch {
-	case s.unpriced > 0 && a == signal.Sell && s.selling.IsZero() && !s.blind:
-		return amount
-	case s.unpriced < 0 && a == signal.Buy && s.buying.IsZero() && !s.blind:
+	if s.unpriced > 0 && a == signal.Sell && !s.blind && (s.coming == nil || s.coming.selling.usd.IsZero()) {
 		return amount
 	}
-	if a == signal.Buy {
-		return s.held.Add(s.buying).Neg()
-	}
-	return s.held.Sub(s.selling)
+	return s.past(a).Neg()
 }
 
 // worth is a position in USD: at the fresh quote, else as the broker values it.
@@ -237,23 +276,38 @@ func (e *Engine) price(symbol string) (decimal.Decimal, bool) {
 	return priced(e.in.Snapshot.Positions, symbol)
 }
 
-// size is an open order in USD, without what is filled of it as far as that is known.
-func (e *Engine) size(o account.Order) (decimal.Decimal, bool) {
+// order adds what is left of an open order. One by shares closes so many shares, whatever its limit: the limit says what it
+// opens. Who sells below the price gets the price.
+func (e *Engine) order(o account.Order) {
+	s, side := e.stake(o.Symbol), signal.Action(strings.ToLower(o.Side))
+	w, filled := s.way(side), o.FilledQty.Decimal // 0 if it is missing
+	price, ok := e.price(o.Symbol)
 	if o.Notional.Valid {
 		left := o.Notional.Decimal.Abs()
-		if price, ok := e.price(o.Symbol); ok && o.FilledQty.Decimal.IsPositive() {
-			left = decimal.Max(left.Sub(o.FilledQty.Decimal.Mul(price)), decimal.Decimal{})
+		if ok && filled.IsPositive() {
+			left = decimal.Max(left.Sub(filled.Mul(price)), decimal.Zero)
 		}
-		return left, true
+		w.add(cents(left))
+		return
 	}
-	price, ok := o.LimitPrice.Decimal, o.LimitPrice.Valid
+	limit := o.LimitPrice
 	if !ok {
-		price, ok = e.price(o.Symbol)
+		price, ok = limit.Decimal, limit.Valid
 	}
 	if !ok || !o.Qty.Valid {
-		return decimal.Decimal{}, false
+		s.blind, e.unknown = true, o.Symbol
+		return
 	}
-	return o.Qty.Decimal.Sub(o.FilledQty.Decimal).Mul(price).Abs(), true
+	left := decimal.Max(o.Qty.Decimal.Sub(filled), decimal.Zero)
+	usd := left.Mul(price)
+	if !s.held.IsZero() && !s.qty.IsZero() {
+		usd = s.held.Mul(left).Div(s.qty).Abs() // all shares are worth all that is held, to the last digit
+	}
+	open := usd
+	if limit.Valid && (side != signal.Sell || limit.Decimal.GreaterThan(price)) {
+		open = left.Mul(limit.Decimal)
+	}
+	w.usd, w.open, w.qty = w.usd.Add(cents(usd)), w.open.Add(cents(open)), w.qty.Add(left)
 }
 
 // Check says whether an intent may become a signal. A fault of ours, a panic included, is a denial.
@@ -302,11 +356,32 @@ func (e *Engine) refused() *strategy.Denial {
 	return nil
 }
 
+// shares are an intent's, if a signal may be sent by them instead of its notional: a sale's of what is free, which come to the
+// notional that was judged.
+func (e *Engine) shares(i strategy.Intent) (none decimal.NullDecimal) {
+	s, qty := e.stakes[i.Symbol], i.Qty.Decimal
+	if i.Action != signal.Sell || !qty.IsPositive() || s == nil || !s.held.IsPositive() || !s.qty.IsPositive() {
+		return none
+	}
+	off := qty.Mul(s.held).Sub(i.Notional.Mul(s.qty)).Abs() // times the shares held, and so is what it may be off by
+	free := s.qty
+	if s.coming != nil {
+		free = free.Sub(s.coming.selling.qty).Sub(s.coming.selling.cash.Mul(s.qty).Div(s.held))
+	}
+	if qty.GreaterThan(free) || off.GreaterThan(s.qty.Mul(cent).Add(s.held.Mul(leastShares))) {
+		return none
+	}
+	return i.Qty
+}
+
+// The broker takes orders in cents, or in billionths of a share.
+var cent, leastShares = decimal.New(1, -2), decimal.New(1, -9)
+
 // Take notes that an intent became a signal.
 func (e *Engine) Take(i strategy.Intent, opens decimal.Decimal) {
 	s := e.stake(i.Symbol)
 	before, busy := s.opening(), s.busy()
-	s.add(i.Action, cents(i.Notional))
+	s.way(i.Action).add(cents(i.Notional))
 	e.gross = e.gross.Add(s.opening()).Sub(before)
 	if !busy && s.busy() {
 		e.symbols++

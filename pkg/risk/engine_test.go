@@ -79,6 +79,14 @@ func TestEachCheck(t *testing.T) {
 	open := func(open, known bool) change {
 		return func(in *risk.Input) { in.Open = func(market.Hours) (bool, bool) { return open, known } }
 	}
+	remembered := func(n int) change {
+		return func(in *risk.Input) {
+			in.State.Strategies = map[string]risk.Progress{}
+			for i := range n {
+				in.State.Strategies[fmt.Sprint(i)] = risk.Progress{Orders: 1}
+			}
+		}
+	}
 	quoted := func(age time.Duration, price string) change {
 		return func(in *risk.Input) {
 			in.Quotes = map[string]market.Quote{"AAPL": {Bid: dec(price), Ask: dec(price), At: noon.Add(-age)}}
@@ -101,6 +109,8 @@ func TestEachCheck(t *testing.T) {
 		{nil, func(in *risk.Input) { in.State.Breaches = []risk.Breach{{Strategy: "st", At: noon}} }, "1", risk.TradingReducing, ""},
 		{nil, func(in *risk.Input) { in.State.Breaches = []risk.Breach{{Strategy: "other", At: noon}} }, "1", "", ""},
 		{nil, func(in *risk.Input) { in.Symbols = []string{"SPY"} }, "1", risk.SymbolForeign, ""},
+		{nil, remembered(99), "1", "", ""},
+		{nil, remembered(100), "1", risk.StrategiesExceeded, risk.StrategiesExceeded},
 		{nil, broker(func(a *acct) { a.TradingBlocked = flag(true) }), "1", risk.AccountBlocked, risk.AccountBlocked},
 		{nil, broker(func(a *acct) { a.AccountBlocked = flag(true) }), "1", risk.AccountBlocked, risk.AccountBlocked},
 		{nil, broker(func(a *acct) { a.TradeSuspendedByUser = flag(true) }), "1", risk.AccountBlocked, risk.AccountBlocked},
@@ -131,6 +141,9 @@ func TestEachCheck(t *testing.T) {
 		{limits{"max_trade": 5}, nil, "1", risk.LimitInvalid, ""},
 		{limits{"max_trade_usd": "NaN"}, nil, "1", risk.LimitInvalid, ""},
 		{limits{"max_trade_usd": -5.0}, nil, "1", risk.LimitInvalid, ""},
+		{limits{" max_trade_usd": 100.0, "max_trade_usd": 1e6}, nil, "1", risk.LimitInvalid, ""},
+		{limits{" hours": "any", "hours ": "any"}, nil, "1", risk.LimitInvalid, ""},
+		{limits{" max_trade_usd": 100.0, "max_trade_usd": nil}, nil, "100", "", ""},
 		{nil, func(in *risk.Input) { in.Snapshot.ObservedAt = noon.Add(-301 * time.Second) }, "1", risk.SnapshotStale, ""},
 		{nil, func(in *risk.Input) { in.Snapshot.ObservedAt = time.Time{} }, "1", risk.SnapshotStale, ""},
 		{nil, func(in *risk.Input) { in.Snapshot.ObservedAt = noon.Add(2 * time.Minute) }, "1", risk.SnapshotStale, ""},
@@ -217,6 +230,30 @@ func TestReservationsFull(t *testing.T) {
 	}
 	if v := e.Check(intent(signal.Sell, "SPY", "1")); v.Denial != nil {
 		t.Errorf("closing: %v", v.Denial)
+	}
+}
+
+// One cause, one denial: it is for all symbols of the run that find no room, and supersedes what theirs would have.
+func TestReservationsFullIsSaidOnce(t *testing.T) {
+	in := input(nil)
+	for i := range 199 {
+		in.State.Reserve(signal.Signal{ID: fmt.Sprint(i), StrategyID: "other", Symbol: "GLD", ExpiresAt: noon.Add(time.Hour)}, decimal.Decimal{}, account.Snapshot{})
+	}
+	in.State.Reserve(signal.Signal{ID: "open", StrategyID: "s", Symbol: "C", ExpiresAt: noon.Add(time.Hour)}, decimal.Decimal{}, account.Snapshot{})
+	r := risk.Run{Batch: signal.Batch{UserID: "u", StrategyID: "s", Cause: "c", CauseTick: 1, Now: noon}, Input: in, Life: time.Minute}
+	for _, symbol := range []string{"A", "B", "C", "D"} {
+		r.Intents = append(r.Intents, intent(signal.Buy, symbol, "1"))
+	}
+	p := r.Plan(risk.View{Snapshot: in.Snapshot, State: in.State})
+	if len(p.Signals) != 2 || p.Signals[0].Symbol != "A" || p.Signals[0].Status != signal.Pending {
+		t.Fatalf("%d signals: %+v, want one buy, which has the last place, and one denial", len(p.Signals), p.Signals)
+	}
+	d := p.Signals[1]
+	if d.Symbol != "B" || d.DenialCode != risk.ReservationsExceeded || !strings.HasSuffix(d.Reason, " other_symbols=2") || len(p.Judged) != 4 {
+		t.Errorf("denial %+v, %d judged; want B's, for two others too, and all four judged", d, len(p.Judged))
+	}
+	if len(p.Closed) != 1 || p.Closed[0].SignalID != "open" || p.Closed[0].By != d.ID {
+		t.Errorf("closed %+v, want the open one of C, by %s", p.Closed, d.ID)
 	}
 }
 

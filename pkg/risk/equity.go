@@ -8,6 +8,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/market"
+	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
 // Flows is the net money that came into the account from outside, deposits less withdrawals, in USD, as far as the
@@ -176,23 +177,40 @@ func (s *State) Watch(snap account.Snapshot, levels []Level, now time.Time) (cha
 
 // lift: a word on many users takes back no user's breach.
 func (s *State) lift(snap account.Snapshot, l Level, now time.Time) (changed bool) {
-	if l.Strategy == "" && l.Name != levelUser {
+	if l.Trading.State != Active || (l.Strategy == "" && l.Name != levelUser) {
 		return false
 	}
-	s.Breaches = slices.DeleteFunc(s.Breaches, func(b Breach) bool {
-		if b.Strategy != l.Strategy || !l.Trading.lifts(b.At, now) {
-			return false
-		}
-		if changed = true; b.Code == DrawdownExceeded && snap.Account.Equity.Valid {
+	said := func(b Breach) bool { return b.Strategy == l.Strategy && l.Trading.lifts(b.At, now) }
+	for i := slices.IndexFunc(s.Breaches, said); i >= 0; i = slices.IndexFunc(s.Breaches, said) {
+		if s.Breaches[i].Code == DrawdownExceeded && snap.Account.Equity.Valid {
 			s.begin(snap, l.Strategy)
 		}
-		return true
-	})
-	if at, ok := unvalued(snap, s.Mark); ok && l.Strategy == "" && l.Trading.lifts(at, now) {
-		s.begin(snap, "")
-		changed = true
+		s.Breaches, changed = slices.Delete(s.Breaches, i, i+1), true
+	}
+	for id, m := range s.marks() { // a user's word holds for the marks of all strategies
+		if at, ok := unvalued(snap, m); ok && (l.Strategy == "" || l.Strategy == id) && l.Trading.lifts(at, now) {
+			s.begin(snap, id)
+			changed = true
+		}
 	}
 	return changed
+}
+
+// liftIdle takes back the breaches of strategies that do not run, which no level of a run's is about: by a word on the strategy, as if
+// it ran, or by the user's. After the user's the strategy gets no mark of its own: where what was lost is not made up for, and the
+// strategy comes back, it is a breach again.
+func (s *State) liftIdle(snap account.Snapshot, words Control, runs map[string]map[string]any, now time.Time) (changed bool) {
+	for _, b := range slices.Clone(s.Breaches) {
+		if _, ok := runs[b.Strategy]; !ok && b.Strategy != "" {
+			changed = s.lift(snap, Level{Strategy: b.Strategy, Trading: words.Strategies[b.Strategy]}, now) || changed
+		}
+	}
+	before := len(s.Breaches)
+	s.Breaches = slices.DeleteFunc(s.Breaches, func(b Breach) bool {
+		_, ok := runs[b.Strategy]
+		return !ok && b.Strategy != "" && words.Trading.lifts(b.At, now)
+	})
+	return changed || len(s.Breaches) != before
 }
 
 // begin sets the mark anew, the user's or a strategy's own: at the snapshot, or at the next one whose flows are known.
@@ -207,7 +225,7 @@ func (s *State) begin(snap account.Snapshot, strategyID string) {
 	}
 	p := s.Strategies[strategyID]
 	p.Mark = m
-	s.progress(strategyID, p)
+	s.progress(strategyID, p) // what was breached has a place
 }
 
 // unvalued is when the last flow since the mark was seen whose value is not known: only a person can say that trading may go on.
@@ -220,24 +238,23 @@ func unvalued(snap account.Snapshot, m Mark) (at time.Time, ok bool) {
 	return at, ok && m.Equity.Valid
 }
 
+// breach notes a limit that is passed. A strategy that has a breach has a place, and keeps it; where there is none, the breach is the
+// user's. One that can't run for its id has none.
 func (s *State) breach(l Level, f Figure, code string, loss, base decimal.Decimal, now time.Time) bool {
 	share := l.Limits.Figures[f]
-	if !share.Valid {
+	if !share.Valid || len(l.Strategy) > strategy.MaxID {
 		return false
 	}
 	allowed := share.Decimal.Mul(base)
-	if !loss.IsPositive() || !loss.GreaterThan(allowed) ||
-		slices.ContainsFunc(s.Breaches, func(b Breach) bool { return b.Strategy == l.Strategy && b.Code == code }) {
+	has := func(b Breach) bool { return b.Strategy == l.Strategy && b.Code == code }
+	if !loss.IsPositive() || !loss.GreaterThan(allowed) || slices.ContainsFunc(s.Breaches, has) {
 		return false
 	}
-	s.Breaches = append(s.Breaches, Breach{Strategy: l.Strategy, Code: code, At: now.UTC(), Value: loss, Bound: allowed})
-	for len(s.Breaches) > maxBreaches {
-		// The oldest of a strategy's goes: a strategy that still loses is found again. The user's own are one of a code.
-		oldest := slices.IndexFunc(s.Breaches, func(b Breach) bool { return b.Strategy != "" })
-		if oldest < 0 {
-			break
+	if l.Strategy != "" && !s.progress(l.Strategy, s.Strategies[l.Strategy]) {
+		if l.Strategy = ""; slices.ContainsFunc(s.Breaches, has) {
+			return false
 		}
-		s.Breaches = slices.Delete(s.Breaches, oldest, oldest+1)
 	}
+	s.Breaches = append(s.Breaches, Breach{Strategy: l.Strategy, Code: code, At: now.UTC(), Value: cents(loss), Bound: cents(allowed)})
 	return true
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/account"
 	"github.com/agenttrader/agenttrader/pkg/risk"
+	"github.com/agenttrader/agenttrader/pkg/signal"
 )
 
 // The broker moves last_equity on some time in the night. Until that was seen, nobody can say of which of two closes it is,
@@ -81,5 +82,63 @@ func TestStrategyHasItsOwnMark(t *testing.T) {
 	look(9, "10100", "user ")
 	if p := s.Strategies["st"]; !p.Mark.At.IsZero() || !s.Mark.Equity.Decimal.Equal(dec("10100")) {
 		t.Errorf("above both, the strategy's own mark is gone: %+v", s)
+	}
+}
+
+// What securities were worth that came in nobody knows: drawdowns are known again after a person's word, those of the strategies'
+// own marks too.
+func TestUnvaluedFlowAndOwnMarks(t *testing.T) {
+	limits := map[string]map[string]any{"st": {"max_drawdown_share": "0.05"}, "other": {"max_drawdown_share": "0.5"}}
+	for name, c := range map[string]struct {
+		user, strategy float64 // minutes at which a word is said, 0: none
+		want           string  // of a purchase by the strategy
+		other          string  // by one without a mark of its own
+	}{
+		"no word":                {0, 0, risk.DrawdownUnavailable, risk.DrawdownUnavailable},
+		"the user's":             {6, 0, "", ""},
+		"the strategy's":         {0, 6, "", risk.DrawdownUnavailable},
+		"the user's from before": {4, 0, risk.DrawdownUnavailable, risk.DrawdownUnavailable},
+		"both":                   {6, 6, "", ""},
+	} {
+		user := risk.Control{Strategies: map[string]risk.Trading{}}
+		s, snap := &risk.State{}, fresh()
+		if _, err := s.Turn(noon); err != nil {
+			t.Fatal(err)
+		}
+		look := func(minute float64, equity string) {
+			snap.Account.Equity, snap.Account.LastEquity, snap.ObservedAt = usd(equity), usd(equity), at(minute)
+			s.MarkEquity(snap)
+			for id, l := range limits {
+				s.Watch(snap, risk.Levels(risk.Control{}, user, id, l), at(minute))
+			}
+		}
+		word := func(minute float64) risk.Trading {
+			return risk.Trading{State: risk.Active, At: at(minute), Author: "a", Reason: "r"}
+		}
+		look(0, "10000")
+		look(1, "9000")
+		user.Strategies["st"] = word(2)
+		look(3, "9000")
+		if m := s.Strategies["st"].Mark; !m.Equity.Decimal.Equal(dec("9000")) || len(s.Breaches) > 0 {
+			t.Fatalf("the strategy has no mark of its own: %+v", s)
+		}
+		snap.Flows.Recent = []account.Flow{{ID: "f", At: at(5), Seen: at(5)}}
+		look(5, "9000")
+		if c.user > 0 {
+			user.Trading = word(c.user)
+		}
+		if c.strategy > 0 {
+			user.Strategies["st"] = word(c.strategy)
+		}
+		look(7, "9000")
+		look(7+24*60, "9000")
+		for id, want := range map[string]string{"st": c.want, "other": c.other} {
+			in := input(nil)
+			in.Now, in.StrategyID, in.State, in.Snapshot = snap.ObservedAt, id, s, snap
+			in.Levels = risk.Levels(risk.Control{}, user, id, limits[id])
+			if v := risk.New(in).Check(intent(signal.Buy, "AAPL", "1")); code(v) != want {
+				t.Errorf("%s: %s: %v, want %q", name, id, v.Denial, want)
+			}
+		}
 	}
 }

@@ -91,13 +91,19 @@ type Limits struct {
 }
 
 // ParseLimits reads limits as people write them: numbers or texts of numbers, symbols in any case, blanks around them.
-// nil is no limit. What can't be understood, a name that is unknown included, is listed in Invalid and never ignored.
+// nil is no limit. What can't be understood, a name that is unknown or comes twice included, is listed in Invalid and never ignored.
 func ParseLimits(m map[string]any) Limits {
 	var l Limits
+	read := make([]string, 0, len(m))
 	for _, name := range slices.Sorted(maps.Keys(m)) {
-		if v := m[name]; v != nil && !l.read(strings.TrimSpace(name), v) {
+		v, plain := m[name], strings.TrimSpace(name)
+		if v == nil {
+			continue
+		}
+		if slices.Contains(read, plain) || !l.read(plain, v) {
 			l.Invalid = append(l.Invalid, fmt.Sprintf("%.40q", name))
 		}
+		read = append(read, plain)
 	}
 	return l
 }

@@ -120,8 +120,9 @@ type Run struct {
 const ShadowMode = "SHADOW_MODE"
 
 // Plan judges the run's intents in their order, each on what the ones before it left. It is for Book.Place. The strategy's
-// open signals of the same symbols are superseded, by denials too, and what they reserved is free again. A fault of ours, a panic
-// included, denies the run, and leaves the rest of the state as it was.
+// open signals of the same symbols are superseded, by denials too, and what they reserved is free again. Reservations that are
+// full are one cause: their first denial is for all symbols of the run that find no room. A fault of ours, a panic included,
+// denies the run, and leaves the rest of the state as it was.
 func (r Run) Plan(v View) (p Plan) {
 	was := v.State.Clone()
 	defer func() {
@@ -186,6 +187,7 @@ func (l Lookout) Mark(v View) (changed bool) {
 	marks := v.State.marks()
 	changed = v.State.Observe(v.Snapshot)
 	v.State.MarkEquity(v.Snapshot)
+	changed = v.State.liftIdle(v.Snapshot, v.Control, l.Strategies, l.Now) || changed
 	for _, id := range slices.Sorted(maps.Keys(l.Strategies)) {
 		changed = v.State.Watch(v.Snapshot, Levels(l.Platform, v.Control, id, l.Strategies[id]), l.Now) || changed
 	}
@@ -203,6 +205,7 @@ func (r Run) judge(v View, in Input, p *Plan) {
 		}
 	}
 	e := New(in)
+	full, others := -1, 0 // the signal that says that reservations are full, and for how many more symbols it does
 	for _, i := range r.Intents {
 		n := times[i.Symbol]
 		if times[i.Symbol] = 0; n == 0 {
@@ -214,11 +217,7 @@ func (r Run) judge(v View, in Input, p *Plan) {
 			verdict.Denial = &strategy.Denial{Code: IntentInvalid, Reason: fmt.Sprintf("symbol=%.20q intents=%d want=1", i.Symbol, n)}
 		}
 		sig := r.sign(v, i.Symbol)
-		held := shares(v.Snapshot.Positions, i.Symbol)
-		sig.Action, sig.Notional, sig.Reason = i.Action, i.Notional, i.Reason
-		if i.Action == signal.Sell && i.Qty.Decimal.IsPositive() && !i.Qty.Decimal.GreaterThan(held) { // more than is held would open
-			sig.Qty = i.Qty
-		}
+		sig.Action, sig.Notional, sig.Qty, sig.Reason = i.Action, i.Notional, e.shares(i), i.Reason
 		if verdict.Denial == nil && r.Shadow {
 			sig.Shadow, sig.Status, sig.DenialCode = true, signal.Rejected, ShadowMode
 			e.Take(i, verdict.Opens)
@@ -229,12 +228,26 @@ func (r Run) judge(v View, in Input, p *Plan) {
 			verdict.Denial = &strategy.Denial{Code: ReservationsExceeded, Reason: fmt.Sprintf("symbol=%s reservations=%d", i.Symbol, len(v.State.Reservations))}
 		}
 		p.Judged = append(p.Judged, Judged{i, verdict})
-		if verdict.Denial != nil {
-			p.Signals = append(p.Signals, r.deny(v, i.Symbol, verdict.Denial))
-			continue
+		switch d := verdict.Denial; {
+		case d == nil:
+			e.Take(i, verdict.Opens)
+			p.Signals = append(p.Signals, sig)
+		case d.Code == ReservationsExceeded && full >= 0:
+			others++
+			for c := range p.Closed {
+				if p.Closed[c].By == sig.ID {
+					p.Closed[c].By = p.Signals[full].ID
+				}
+			}
+		default:
+			if d.Code == ReservationsExceeded {
+				full = len(p.Signals)
+			}
+			p.Signals = append(p.Signals, r.deny(v, i.Symbol, d))
 		}
-		e.Take(i, verdict.Opens)
-		p.Signals = append(p.Signals, sig)
+	}
+	if others > 0 {
+		p.Signals[full].Reason += fmt.Sprintf(" other_symbols=%d", others)
 	}
 }
 

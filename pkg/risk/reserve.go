@@ -52,9 +52,9 @@ type Word struct {
 }
 
 // Reserve keeps a new signal's buying power, opens USD, and counts it among the day's. snap is what it was decided on. False:
-// there are too many reservations.
+// there are too many reservations, or the strategy has no place.
 func (s *State) Reserve(sig signal.Signal, opens decimal.Decimal, snap account.Snapshot) bool {
-	if len(s.Reservations) >= 2*maxReservations { // what opens is refused sooner
+	if len(s.Reservations) >= 2*maxReservations || !s.progress(sig.StrategyID, s.Strategies[sig.StrategyID]) { // what opens is refused sooner
 		return false
 	}
 	mixed := slices.ContainsFunc(s.Reservations, func(r signal.Reservation) bool { return r.Symbol == sig.Symbol }) ||
@@ -269,9 +269,10 @@ func (s *State) close(r signal.Reservation, by string) Closing {
 
 func (s *State) count(strategyID string, notional decimal.Decimal, orders int64) {
 	s.Day.Notional, s.Day.Orders = s.Day.Notional.Add(notional), s.Day.Orders+orders
-	p := s.Strategies[strategyID]
-	p.Notional, p.Orders = p.Notional.Add(notional), p.Orders+orders
-	s.progress(strategyID, p)
+	if p, ok := s.Strategies[strategyID]; ok {
+		p.Notional, p.Orders = p.Notional.Add(notional), p.Orders+orders
+		s.Strategies[strategyID] = p
+	}
 }
 
 // uncount takes back what was never traded, if it is of today.

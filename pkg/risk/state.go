@@ -14,14 +14,16 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
-// Bounds of a State: about 350 KB at the worst, of the document's 1 MiB.
+// Bounds of a State, with strategy.MaxID, MaxEntries and MaxEntry: 746 KiB at the worst, as it is encoded, of the document's 1 MiB
+// (TestStateAtItsWorst).
 const (
 	maxReservations = 200
-	maxStrategies   = 100               // the ones that ran last
-	maxTraded       = 500               // the symbols that were traded last
-	maxBreaches     = 2 * maxStrategies // the last ones, and the user's own
-	maxCauses       = 8                 // of one strategy and tick, and as many edits and demands
+	maxTraded       = 500 // the symbols that were traded last
+	maxCauses       = 8   // of one strategy and tick, and as many edits and demands
 )
+
+// MaxStrategies is how many strategies of a user are remembered, with two breaches of each.
+const MaxStrategies = strategy.MaxEnabled
 
 // State is what the signaler remembers of one user. The zero State is a new user's. Its methods change it in place.
 type State struct {
@@ -47,6 +49,7 @@ type Progress struct {
 	Causes   []string       // of that tick
 	Asides   []string       // edits and demands, the last ones
 	State    strategy.State // what it keeps in mind
+	At       time.Time      // UTC, of its last run, whatever it ran for
 	Notional decimal.Decimal
 	Orders   int64 // of the day, as Notional
 	Mark     Mark  // its own, since a person took back its breach; zero: the user's holds
@@ -77,9 +80,11 @@ func (s *State) Seen(b signal.Batch) (done, outdated bool) {
 	return p.Tick == b.CauseTick && slices.Contains(p.Causes, b.Cause), p.Tick > b.CauseTick
 }
 
-// Ran notes that a strategy ran; keep is what it keeps in mind, nil: as it was.
-func (s *State) Ran(b signal.Batch, keep strategy.State) {
+// Ran notes that a strategy ran; keep is what it keeps in mind, nil: as it was. False: there is no place for it, and nothing may
+// come of the run.
+func (s *State) Ran(b signal.Batch, keep strategy.State) bool {
 	p := s.Strategies[b.StrategyID]
+	p.At = b.Now.UTC()
 	switch {
 	case b.Aside:
 		p.Asides = last(p.Asides, b.Cause)
@@ -91,7 +96,7 @@ func (s *State) Ran(b signal.Batch, keep strategy.State) {
 	if keep != nil {
 		p.State = keep
 	}
-	s.progress(b.StrategyID, p)
+	return s.progress(b.StrategyID, p)
 }
 
 // last is the causes with one more, as many as are kept.
@@ -100,20 +105,48 @@ func last(causes []string, cause string) []string {
 	return causes[max(0, len(causes)-maxCauses):]
 }
 
-func (s *State) progress(id string, p Progress) {
+// progress notes how far a strategy has come. False: there is no place for it.
+func (s *State) progress(id string, p Progress) bool {
+	least, ok := s.place(id)
+	if !ok {
+		return false
+	}
 	if s.Strategies == nil {
 		s.Strategies = map[string]Progress{}
 	}
+	if least != "" {
+		delete(s.Strategies, least)
+	}
 	s.Strategies[id] = p
-	if len(s.Strategies) <= maxStrategies {
-		return
+	return true
+}
+
+// place says whether a strategy has a place among those that are remembered, or there is one for it: a free one, or that of least,
+// which counts least. A strategy with counts of today, a mark of its own, a breach or a reservation keeps its place, since its limits
+// would be looser without. Of the others those without a memory go first, and first those that ran longest ago.
+func (s *State) place(id string) (least string, ok bool) {
+	if len(id) > strategy.MaxID {
+		return "", false
 	}
-	ids := slices.SortedFunc(maps.Keys(s.Strategies), func(a, b string) int {
-		return cmp.Or(cmp.Compare(s.Strategies[a].Tick, s.Strategies[b].Tick), cmp.Compare(a, b))
-	})
-	for _, old := range ids[:len(ids)-maxStrategies] {
-		delete(s.Strategies, old)
+	if _, has := s.Strategies[id]; has || len(s.Strategies) < MaxStrategies {
+		return "", true
 	}
+	kept := map[string]bool{}
+	for _, b := range s.Breaches {
+		kept[b.Strategy] = true
+	}
+	for _, r := range s.Reservations {
+		kept[r.StrategyID] = true
+	}
+	for other, p := range s.Strategies {
+		if kept[other] || p.Orders != 0 || !p.Notional.IsZero() || !p.Mark.At.IsZero() {
+			continue
+		}
+		if q := s.Strategies[least]; !ok || cmp.Or(cmp.Compare(min(len(p.State), 1), min(len(q.State), 1)), p.At.Compare(q.At), cmp.Compare(other, least)) < 0 {
+			least, ok = other, true
+		}
+	}
+	return least, ok
 }
 
 // find is the place of a signal's reservation, -1 if there is none.

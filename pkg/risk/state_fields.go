@@ -53,6 +53,7 @@ func (s *State) Fields() map[string]any {
 	for id, p := range s.Strategies {
 		m := map[string]any{}
 		put(m, "last_cause", int64(p.Tick))
+		put(m, "ran_at", p.At)
 		put(m, "day_notional", p.Notional)
 		put(m, "day_orders", p.Orders)
 		p.Mark.put(m)
@@ -141,7 +142,7 @@ func ParseState(f map[string]any) (*State, error) {
 	strategies := get[map[string]any](r, f, "strategies")
 	for _, id := range slices.Sorted(maps.Keys(strategies)) {
 		m := get[map[string]any](r, strategies, id)
-		p := Progress{Tick: tick.Tick(get[int64](r, m, "last_cause")), Notional: r.decimal(m, "day_notional").Decimal, Orders: get[int64](r, m, "day_orders"), Mark: r.mark(m)}
+		p := Progress{Tick: tick.Tick(get[int64](r, m, "last_cause")), At: get[time.Time](r, m, "ran_at"), Notional: r.decimal(m, "day_notional").Decimal, Orders: get[int64](r, m, "day_orders"), Mark: r.mark(m)}
 		for _, c := range get[[]any](r, m, "causes") {
 			text, _ := c.(string)
 			p.Causes = append(p.Causes, text)

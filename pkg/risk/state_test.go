@@ -13,6 +13,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/risk"
 	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
+	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
 func at(minutes float64) time.Time { return noon.Add(time.Duration(minutes * float64(time.Minute))) }
@@ -417,17 +418,78 @@ func TestStateIsBounded(t *testing.T) {
 		if _, err := s.Turn(now); err != nil {
 			t.Fatal(err)
 		}
-		sig := signal.Signal{ID: signal.ID("u", fmt.Sprint(i), "SYM", "cause"), StrategyID: fmt.Sprintf("strategy-%d", i), Symbol: fmt.Sprintf("SYM%d", i), CreatedAt: now, ExpiresAt: now.Add(time.Hour), Notional: dec("123456.78")}
+		sig := signal.Signal{ID: signal.ID("u", fmt.Sprint(i), "SYM", "cause"), StrategyID: fmt.Sprintf("strategy-%d", i%100), Symbol: fmt.Sprintf("SYM%d", i), CreatedAt: now, ExpiresAt: now.Add(time.Hour), Notional: dec("123456.78")}
 		s.Reserve(sig, dec("123456.78"), account.Snapshot{Positions: []account.Position{{Symbol: sig.Symbol, Qty: dec("0.123456789")}}})
 		s.Settle(sig.ID, risk.Word{Status: signal.Executed, At: now})
 		s.Ran(signal.Batch{StrategyID: sig.StrategyID, Cause: "schedule:20261124T0930Z", CauseTick: 9}, strategy.State{"k": strings.Repeat("v", 100)})
 	}
-	body, err := document.Encode("projects/p/databases/(default)", document.Document{Path: "users/u/riskState/current", Fields: s.Fields()})
-	if err != nil || len(body) > 300<<10 {
-		t.Errorf("%d bytes, %v", len(body), err)
-	}
 	if len(s.Reservations) != 400 || len(s.Strategies) != 100 || len(s.Traded) > 500 {
 		t.Errorf("%d reservations, %d strategies, %d symbols", len(s.Reservations), len(s.Strategies), len(s.Traded))
+	}
+}
+
+// The state that has all that its bounds allow still fits its document, and can be read.
+func TestStateAtItsWorst(t *testing.T) {
+	const most = "-1234567890123456789012345678901.123456789012345678901234567891" // as long as figures are read
+	memory := strategy.State{}
+	for i := range strategy.MaxEntries {
+		memory[fmt.Sprintf("key%02d", i)] = strings.Repeat("v", strategy.MaxEntry-5)
+	}
+	if err := memory.Check(); err != nil {
+		t.Fatal(err)
+	}
+	s, snap := &risk.State{Traded: map[string]time.Time{}}, fresh()
+	if _, err := s.Turn(noon); err != nil {
+		t.Fatal(err)
+	}
+	wide := func(i int, prefix string, n int) string { return prefix + fmt.Sprintf("%0*d", n-len(prefix), i) }
+	l := risk.Lookout{Now: noon, Strategies: map[string]map[string]any{}}
+	for i := range 200 {
+		l.Strategies[wide(i, "st", strategy.MaxID)] = map[string]any{"max_drawdown_share": "0.1", "max_daily_loss_share": "0.123456789012345678901234567891"}
+	}
+	s.Mark, snap.Account.Equity, snap.Account.LastEquity = risk.Mark{Equity: usd("12000"), At: at(-60)}, usd("5000"), usd("10000.01")
+	l.Mark(risk.View{Snapshot: snap, State: s})
+	for i := range 500 {
+		sig := signal.Signal{ID: signal.ID("u", fmt.Sprint(i), "", ""), StrategyID: wide(i%100, "st", strategy.MaxID), Symbol: wide(i, "S", 20), Action: signal.Sell, Notional: dec("1234567890123456789012345678.12"), CreatedAt: noon, ExpiresAt: at(15)}
+		s.Reserve(sig, dec(most), account.Snapshot{Positions: []account.Position{{Symbol: sig.Symbol, Qty: dec(most)}}})
+		s.Settle(sig.ID, risk.Word{Status: signal.Executed, At: noon})
+		s.Traded[sig.Symbol] = noon
+	}
+	for i := range s.Reservations {
+		s.Reservations[i].ShownAt, s.Reservations[i].Mixed = noon, true
+	}
+	for i := range s.Breaches {
+		s.Breaches[i].Value = dec(most)
+	}
+	for id := range l.Strategies {
+		for n := range 10 {
+			cause := wide(n, "demand:", 107)
+			s.Ran(signal.Batch{StrategyID: id, Cause: cause, CauseTick: tick.Of(noon), Now: noon}, memory)
+			s.Ran(signal.Batch{StrategyID: id, Cause: cause, Aside: true, Now: noon}, memory)
+		}
+		if p, ok := s.Strategies[id]; ok {
+			p.Notional, p.Orders, p.Mark = dec(most), 1<<40, risk.Mark{Equity: usd(most), At: noon, Flow: dec(most)}
+			s.Strategies[id] = p
+		}
+	}
+	body, err := document.Encode("projects/p/databases/(default)", document.Document{Path: "users/u/riskState/current", Fields: s.Fields()})
+	if err != nil || len(body) > 900<<10 || len(body)>>10 != 746 {
+		t.Errorf("%d bytes, %v; want the 746 KiB that state.go tells of, and 900 at most", len(body), err)
+	}
+	if len(s.Reservations) != 400 || len(s.Strategies) != 100 || len(s.Traded) != 500 || len(s.Breaches) != 202 {
+		t.Errorf("%d reservations, %d strategies, %d symbols, %d breaches", len(s.Reservations), len(s.Strategies), len(s.Traded), len(s.Breaches))
+	}
+	stored(t, s)
+}
+
+// An id that is too long gets no place, no reservation and no breach: nothing of it can fill the state.
+func TestLongID(t *testing.T) {
+	s, id := &risk.State{Mark: risk.Mark{Equity: usd("12000"), At: at(-60)}}, strings.Repeat("x", strategy.MaxID+1)
+	l := risk.Lookout{Now: noon, Strategies: map[string]map[string]any{id: {"max_drawdown_share": "0.1"}}}
+	l.Mark(risk.View{Snapshot: fresh(), State: s})
+	if s.Ran(signal.Batch{StrategyID: id, Cause: "edit:e", Aside: true, Now: noon}, nil) || s.Reserve(signal.Signal{ID: "a", StrategyID: id}, dec("1"), fresh()) ||
+		len(s.Strategies)+len(s.Reservations)+len(s.Breaches) != 0 {
+		t.Errorf("%+v; want nothing in it", s)
 	}
 }
 
@@ -533,24 +595,5 @@ func TestAnothersFill(t *testing.T) {
 			}
 			snap.ObservedAt = at(minute + 0.2)
 		}
-	}
-}
-
-// Breaches are bounded: the oldest of a strategy goes, and never the user's own, which is the oldest here.
-func TestBreachesAreBounded(t *testing.T) {
-	snap := fresh()
-	limits := risk.ParseLimits(map[string]any{"max_drawdown_share": "0.1"})
-	s := &risk.State{Mark: risk.Mark{Equity: usd("12000"), At: at(-60)}}
-	for i := range 250 {
-		levels := risk.Levels(risk.Control{}, risk.Control{}, fmt.Sprintf("st%03d", i), nil)
-		if levels[2].Limits = limits; i == 0 {
-			levels[1].Limits = limits
-		}
-		if !s.Watch(snap, levels, noon) {
-			t.Fatalf("strategy %d: no breach", i)
-		}
-	}
-	if b := s.Breaches; len(b) != 200 || b[0].Strategy != "" || b[1].Strategy != "st051" || b[199].Strategy != "st249" {
-		t.Errorf("%d breaches, of %q, %q to %q", len(b), b[0].Strategy, b[1].Strategy, b[len(b)-1].Strategy)
 	}
 }

@@ -256,7 +256,7 @@ func tradingOf(userID string, d *document.Document) roster.Trading {
 	if d == nil || d.Fields["enabled"] != true {
 		return roster.Trading{}
 	}
-	return trading([]strategy.Definition{definition(userID, *d)})
+	return trading([]strategy.Definition{ParseStrategy(userID, *d)})
 }
 
 const scanPath = Rosters + "/scan"
@@ -278,6 +278,9 @@ func (s *Store) SetBookmark(ctx context.Context, userID string) error {
 // Trades says what a tick has to know of a user's strategies.
 func (s *Store) Trades(ctx context.Context, userID string) (roster.Trading, error) {
 	enabled, err := s.Enabled(ctx, userID)
+	if errors.Is(err, strategy.ErrTooMany) {
+		err = nil // the signaler says so; those that run count
+	}
 	return trading(enabled), err
 }
 
@@ -296,8 +299,8 @@ func (s *Store) Trading(ctx context.Context) (map[string]roster.Trading, error) 
 	}
 	of := map[string][]strategy.Definition{}
 	for _, d := range docs {
-		if p := strings.Split(d.Path, "/"); len(p) == 4 && p[0] == Users {
-			of[p[1]] = append(of[p[1]], definition(p[1], d))
+		if p := strings.Split(d.Path, "/"); len(p) == 4 && p[0] == Users && len(of[p[1]]) < strategy.MaxEnabled {
+			of[p[1]] = append(of[p[1]], ParseStrategy(p[1], d))
 		}
 	}
 	all := make(map[string]roster.Trading, len(of))

@@ -156,6 +156,10 @@ func there(ctx context.Context, tx document.Tx, path string) (bool, error) {
 	return err == nil, err
 }
 
+// denialsKept is how long a denial or a shadow signal stays where no record of its run is kept: a TTL policy on expire_at removes it,
+// as it does the record.
+const denialsKept = 30 * 24 * time.Hour
+
 func writePlan(tx document.Tx, uid string, plan risk.Plan, state *risk.State) error {
 	for _, c := range plan.Closed {
 		f := document.Fields{"status": string(c.Status)}
@@ -170,7 +174,13 @@ func writePlan(tx document.Tx, uid string, plan risk.Plan, state *risk.State) er
 		}
 	}
 	for _, sig := range plan.Signals {
-		if err := tx.Create(SignalPath(uid, sig.ID), signalFields(sig)); err != nil {
+		f := signalFields(sig)
+		if sig.DenialCode != "" { // it never was to be acted on: without an end there would be hundreds a day
+			if f["expire_at"] = sig.CreatedAt.Add(denialsKept); plan.Record != nil {
+				f["expire_at"] = plan.Record.ExpireAt
+			}
+		}
+		if err := tx.Create(SignalPath(uid, sig.ID), f); err != nil {
 			return err
 		}
 	}

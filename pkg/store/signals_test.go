@@ -52,6 +52,54 @@ func statuses(t *testing.T, db *mem.DB) map[string]string {
 	return got
 }
 
+// What was never to be acted on goes with the record of its run, or after 30 days where none is kept. A signal that was stays its
+// owner's, whatever becomes of it.
+func TestDenialsExpire(t *testing.T) {
+	db, s, snap := book(t)
+	place := func(id string, kept time.Duration, r risk.Run) {
+		t.Helper()
+		got, err := s.Place(t.Context(), r.Batch, func(v risk.View) risk.Plan {
+			p := r.Plan(v)
+			if kept > 0 {
+				p.Record = &risk.Record{ID: id, At: noon, ExpireAt: noon.Add(kept)}
+			}
+			return p
+		})
+		must(t, err)
+		if len(got) != 1 {
+			t.Fatalf("%s: %d signals", id, len(got))
+		}
+	}
+	for i, r := range []risk.Run{
+		porttest.Run(snap, "live", "c", 1, porttest.Buy("GLD", "1")), porttest.Run(snap, "rejected", "c", 1, porttest.Buy("TLT", "1")), porttest.Run(snap, "expired", "c", 1, porttest.Buy("QQQ", "1")),
+		porttest.Run(snap, "denied", "c", 1, porttest.Buy("GLD", "5000")), porttest.Run(snap, "shadow", "c", 1, porttest.Buy("IWM", "1")),
+	} {
+		r.Shadow = r.Batch.StrategyID == "shadow"
+		place(r.Batch.StrategyID, time.Hour, r)
+		r.Batch.StrategyID, r.Batch.Cause = r.Batch.StrategyID+" without record", fmt.Sprint("d", i)
+		place(r.Batch.StrategyID, 0, r)
+	}
+	must(t, s.PutStatus(t.Context(), "u", signal.ID("u", "rejected", "TLT", "c"), "rejected"))
+	must(t, s.Settle(t.Context(), "u", signal.ID("u", "rejected", "TLT", "c")))
+	if _, err := s.Withdraw(t.Context(), "u", risk.Withdrawal{StrategyID: "expired", Why: risk.Withdrawn}, noon); err != nil {
+		t.Fatal(err)
+	}
+	docs, err := db.Query(t.Context(), document.Query{Collection: store.UserPath("u") + "/" + store.Signals})
+	must(t, err)
+	got := map[string]any{}
+	for _, d := range docs {
+		got[d.Fields["strategy_id"].(string)] = d.Fields["expire_at"]
+	}
+	month := noon.Add(30 * 24 * time.Hour)
+	want := map[string]any{
+		"live": nil, "live without record": nil, "rejected": nil, "rejected without record": nil, "expired": nil, "expired without record": nil,
+		"denied": noon.Add(time.Hour), "denied without record": month, "shadow": noon.Add(time.Hour), "shadow without record": month,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("expire_at (-want +got):\n%s", d)
+	}
+}
+
 // The predecessor's defects: two unsent signals each spend everything, and a sell that closes is refused.
 func TestBuyingPowerIsSpentOnce(t *testing.T) {
 	db, s, snap := book(t)

@@ -13,18 +13,25 @@ func (s *Store) Enabled(ctx context.Context, userID string) ([]strategy.Definiti
 	docs, err := s.db.Query(ctx, document.Query{
 		Collection: UserPath(userID) + "/" + Strategies,
 		Where:      map[string]any{"enabled": true},
+		Limit:      strategy.MaxEnabled + 1,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("strategies of user %s: %w", userID, err)
 	}
+	if len(docs) > strategy.MaxEnabled {
+		docs = docs[:strategy.MaxEnabled]
+		err = fmt.Errorf("%w: user %s has more than %d, those after %.100q are left out; disable some", strategy.ErrTooMany, userID, len(docs), docs[len(docs)-1].ID())
+	}
 	defs := make([]strategy.Definition, len(docs))
 	for i, d := range docs {
-		defs[i] = definition(userID, d)
+		defs[i] = ParseStrategy(userID, d)
 	}
-	return defs, nil
+	return defs, err
 }
 
-func definition(userID string, d document.Document) strategy.Definition {
+// ParseStrategy reads a strategy's document, whatever its owner's client wrote: what can't be read makes nothing trade more
+// freely.
+func ParseStrategy(userID string, d document.Document) strategy.Definition {
 	params, _ := d.Fields["params"].(map[string]any)
 	limits, ok := d.Fields["limits"].(map[string]any)
 	if v := d.Fields["limits"]; v != nil && !ok {

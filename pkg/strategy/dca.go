@@ -25,7 +25,8 @@ const KindDCA = "dca"
 //	notional_usd    for so much at each slot, 1 to 1,000,000, in whole cents
 //	every_minutes   a slot at each multiple of these minutes since midnight UTC: a multiple of 5 that divides a day;
 //	                default 1440
-//	offset_minutes  so many minutes later, less than every_minutes, a multiple of 5; default 0. 14:35 UTC, say, is 875
+//	offset_minutes  so many minutes later, less than every_minutes, a multiple of 5. 14:35 UTC, say, is 875. Default
+//	                900 where every_minutes is 1440: 15:00 UTC, in regular hours all year; else 0
 //	days            list of days, UTC, on which it buys: mon, tue, wed, thu, fri, sat, sun; default all
 //
 // It buys on its slots only, not when its document is edited, and with cash only: an account without enough of it, less what
@@ -39,7 +40,11 @@ type dca struct {
 
 func newDCA(p *Params) Strategy {
 	s := &dca{symbol: p.Symbol("symbol"), notional: p.Must("notional_usd", MinNotional, 1e6), every: p.Minutes("every_minutes", 1440)}
-	s.offset = time.Duration(p.Whole("offset_minutes", 0, 0, 1435)) * time.Minute
+	otherwise := 0
+	if s.every == 24*time.Hour {
+		otherwise = int(session / time.Minute) // at midnight the exchanges are closed, and it is the evening before in New York
+	}
+	s.offset = time.Duration(p.Whole("offset_minutes", otherwise, 0, 1435)) * time.Minute
 	s.days = p.list("days", "all")
 	if !s.notional.Equal(s.notional.Truncate(2)) {
 		p.Fault("notional_usd is %s: want whole cents", s.notional)

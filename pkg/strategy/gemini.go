@@ -27,7 +27,8 @@ const KindGemini = "gemini"
 //	symbols         list of 1 to 10 symbols
 //	weight          share of equity that each may have at most, above 0; for all symbols together at most 1; default 0.1
 //	min_confidence  0 to 1: an answer that is less sure is no trade; default 0.6
-//	model           gemini-2.5-flash (default), or another Gemini of Google's: gemini-N-pro, -flash, -flash-lite
+//	model           gemini-2.5-flash (default), or another Gemini of Google's, 2.5 or later: gemini-N-pro, -flash,
+//	                -flash-lite, with a version or -preview after it or without
 //	context         what the owner wants the model to know: up to 1,000 bytes, no keys and no e-mail addresses in it
 //	every_minutes   asks at each multiple of these minutes since midnight UTC: a multiple of 5 that divides a day;
 //	                default 60
@@ -56,7 +57,7 @@ const (
 )
 
 var (
-	modelForm = regexp.MustCompile(`^gemini-[0-9](\.[0-9])?-(pro|flash|flash-lite)(-[0-9]{3})?$`)
+	modelForm = regexp.MustCompile(`^gemini-(2\.5|[3-9](\.[0-9])?)-(pro|flash|flash-lite)(-[0-9]{3}|-preview(-[0-9]{2,4}){0,2})?$`) // 2.5 is the first that thinks
 	mailForm  = regexp.MustCompile(`[^\s@]@[^\s@]+\.[^\s@]`)
 	keyForm   = regexp.MustCompile(`[A-Za-z0-9+/=_-]{16,}`)                                    // a key is such a run with letters and digits in it
 	wordsForm = regexp.MustCompile(`^([A-Za-z]*|[0-9]{1,4})([+/=_-]([A-Za-z]*|[0-9]{1,4}))*$`) // but for words and short numbers: on-top-10
@@ -87,7 +88,7 @@ func newGemini(p *Params) Strategy {
 		p.Fault("every_minutes is 0: it has to be asked at some time")
 	}
 	if !modelForm.MatchString(g.model) {
-		p.Fault("model is %.40q: want one like %s", g.model, defaultModel)
+		p.Fault("model is %.40q: want 2.5 or later, like %s or gemini-3-pro-preview", g.model, defaultModel)
 	}
 	p.check(checkContext(g.context))
 	switch {

@@ -259,7 +259,8 @@ func TestGeminiParameters(t *testing.T) {
 		"symbols holds 0 symbols": {}, "symbols is a string": {"symbols": "SPY"}, `symbol "spy"`: {"symbols": []any{"spy"}}, "symbols[0] is a int64": {"symbols": []any{int64(1)}}, "symbols holds SPY twice": {"symbols": []any{"SPY", "SPY"}},
 		"symbols holds 11": {"symbols": []any{"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K"}},
 		"weight is 0 ":     with("weight", int64(0)), "weight is -0.1": with("weight", -0.1), "weight is 0.51 for each of 2": with("weight", 0.51), "weight: figure": with("weight", "NaN"),
-		"min_confidence is 1.5": with("min_confidence", 1.5), "model is \"gpt\"": with("model", "gpt"), "model is \"gemini-2.5-flash/../x\"": with("model", "gemini-2.5-flash/../x"), "model is a int64": with("model", int64(2)),
+		"min_confidence is 1.5": with("min_confidence", 1.5), "model is \"gpt\"": with("model", "gpt"), "model is \"gemini-2.0-flash-001\": want 2.5 or later": with("model", "gemini-2.0-flash-001"), "model is \"gemini-1.5-pro\"": with("model", "gemini-1.5-pro"),
+		"model is \"gemini-3-pro-previews\"": with("model", "gemini-3-pro-previews"), "model is \"gemini-3-pro-preview-x\"": with("model", "gemini-3-pro-preview-x"), "model is \"gemini-2.5-flash/../x\"": with("model", "gemini-2.5-flash/../x"), "model is a int64": with("model", int64(2)),
 		"every_minutes is 7": with("every_minutes", int64(7)), "every_minutes is 0": with("every_minutes", int64(0)), `timeframe "2Min"`: with("bars", "2Min"), "bar_count is set": with("bar_count", int64(2)),
 		"bar_count is 31: want 1 to 30": {"symbols": []any{"SPY", "TLT"}, "bars": "1Day", "bar_count": int64(31)}, "bar_count is 1.5": {"symbols": []any{"SPY"}, "bars": "1Day", "bar_count": 1.5},
 		"context has 1001 bytes": with("context", strings.Repeat("x", 1001)), "an e-mail address": with("context", "write to jane@example.com"), "looks like a key": with("context", "use PKABCDEFGHIJ12345678"),
@@ -284,7 +285,7 @@ func TestGeminiParameters(t *testing.T) {
 		}
 	}
 	for _, params := range []map[string]any{
-		with("context", "I believe in long bonds; I dislike AI-related-companies, above all NVDA."), with("model", "gemini-2.5-pro"), with("model", "gemini-2.0-flash-001"), with("every_minutes", int64(30)), with("weight", "0.5"),
+		with("context", "I believe in long bonds; I dislike AI-related-companies, above all NVDA."), with("model", "gemini-2.5-pro"), with("model", "gemini-2.5-flash-001"), with("model", "gemini-3-pro-preview"), with("model", "gemini-3.1-flash-lite-preview"), with("model", "gemini-2.5-flash-preview-09-2025"), with("every_minutes", int64(30)), with("weight", "0.5"),
 		{"symbols": []any{"SPY"}, "bars": "5Min"},
 	} {
 		if _, err := gemini(params); err != nil {

@@ -128,6 +128,11 @@ func TestBreakout(t *testing.T) {
 
 // An account in cash that never changes buys at each slot; at no other cause.
 func TestDCA(t *testing.T) {
+	for every, want := range map[int64]strategy.Triggers{1440: {Every: 24 * time.Hour, Offset: 15 * time.Hour}, 720: {Every: 12 * time.Hour}, 60: {Every: time.Hour}} { // by default in regular hours
+		if got := build(t, strategy.KindDCA, map[string]any{"symbol": "SPY", "notional_usd": 1.0, "every_minutes": every}).Triggers(); got != want {
+			t.Errorf("every %d minutes: %+v, want %+v", every, got, want)
+		}
+	}
 	s := build(t, strategy.KindDCA, map[string]any{"symbol": "SPY", "notional_usd": "25.50", "every_minutes": int64(60), "offset_minutes": int64(35), "days": list("mon", "tue")})
 	midnight := tick.Of(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)) // a Tuesday
 	bought := map[string]int{}
@@ -229,6 +234,15 @@ func TestVolTarget(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
+	pair, closes := daily(hull...), make([]float64, len(hull)) // a pair's year has 365 days
+	for i := range pair {
+		closes[i], pair[i].At = pair[i].Close.InexactFloat64(), pair[i].At.Add(time.Hour).AddDate(0, 0, -1)
+	}
+	w := decimal.NewFromFloat(0.1 / (indicator.Volatility(closes, 20) * math.Sqrt(365))).Round(6)
+	want := "buy BTC/USD " + w.Mul(decimal.NewFromInt(10000)).Truncate(2).String()
+	if got := said(build(t, strategy.KindVolTarget, map[string]any{"symbol": "BTC/USD"}).Decide(closed(map[string][]market.Bar{"BTC/USD": pair}))); got != want {
+		t.Errorf("a pair: %q, want %q", got, want)
+	}
 	if n := build(t, strategy.KindVolTarget, map[string]any{"symbol": "SPY", "estimator": "ewma"}).Needs().Count; n != 76 {
 		t.Errorf("%d closes for lambda 0.94, want 76: RiskMetrics has 74 to 75 returns", n)
 	}
@@ -261,7 +275,7 @@ func TestBars(t *testing.T) {
 		"one":                        {daily("12"), false, "BARS_INSUFFICIENT"},
 		"yesterday's":                {moved(-1), false, "BARS_LATE"},
 		"yesterday's, by an edit":    {moved(-1), true, "buy SPY 1000"},
-		"Friday's, by an edit":       {daily("10", "12", "0", "0")[:2], true, "buy SPY 1000"},
+		"Friday's, by an edit":       {daily("10", "12", "0", "0")[:2], true, "BARS_LATE"},
 		"Thursday's":                 {moved(-5), false, "BARS_STALE"},
 		"Thursday's, by an edit":     {moved(-5), true, "BARS_STALE"},
 		"last year's":                {moved(-365), false, "BARS_STALE"},
@@ -361,15 +375,30 @@ func TestInTheSession(t *testing.T) {
 	}
 	s := build(t, strategy.KindSMACross, map[string]any{"symbols": list("SPY"), "fast": int64(1), "slow": int64(2), "at": "session"})
 	for name, c := range map[string]struct {
-		day  int // of November 2026; the newest bar is Tuesday's, the 24th
-		want string
+		day    int // of November 2026
+		newest int // bar's day
+		want   string
 	}{
-		"Wednesday":             {25, "buy SPY 1000"},
-		"Thanksgiving":          {26, ""},
-		"Friday, without a bar": {27, "BARS_STALE"},
-		"Saturday":              {28, ""},
+		"Wednesday":                      {25, 24, "buy SPY 1000"},
+		"Wednesday, on Monday's":         {25, 23, "BARS_LATE"},
+		"Thanksgiving":                   {26, 24, ""},
+		"Friday, on Wednesday's":         {27, 25, "buy SPY 1000"},
+		"Friday, on Tuesday's":           {27, 24, "BARS_STALE"},
+		"Monday, on Friday's":            {30, 27, "buy SPY 1000"},
+		"Monday, on Wednesday's":         {30, 25, "BARS_STALE"},
+		"Saturday":                       {28, 24, ""},
+		"Wednesday, a pair's, till 6:00": {25, 24, "buy BTC/USD 1000"},
+		"Wednesday, a pair's, a day ago": {25, 23, "BARS_LATE"},
 	} {
-		in := closed(map[string][]market.Bar{"SPY": daily("10", "12")})
+		symbol, s := "SPY", s
+		if strings.Contains(name, "pair") {
+			symbol = "BTC/USD"
+			s = build(t, strategy.KindSMACross, map[string]any{"symbols": list(symbol), "fast": int64(1), "slow": int64(2), "at": "session"})
+		}
+		bars := daily("10", "12")
+		bars[1].At = bars[1].At.AddDate(0, 0, c.newest-24)
+		bars[0].At = bars[1].At.AddDate(0, 0, -1)
+		in := closed(map[string][]market.Bar{symbol: bars})
 		in.Now = time.Date(2026, 11, c.day, 15, 0, 30, 0, time.UTC)
 		in.Cause = strategy.Cause{Text: "schedule:" + tick.Of(in.Now).String(), Tick: tick.Of(in.Now)}
 		if got := said(s.Decide(in)); got != c.want {
@@ -442,7 +471,10 @@ func TestParameters(t *testing.T) {
 		"entry is 60 and exit is 50":                           {Kind: strategy.KindRSIReversion, Params: map[string]any{"symbols": spy, "entry": 60.0}},
 		"period: figure":                                       {Kind: strategy.KindRSIReversion, Params: map[string]any{"symbols": spy, "period": "many"}},
 		"atr_stop is -1: want 0 to 20":                         {Kind: strategy.KindBreakout, Params: map[string]any{"symbols": spy, "atr_stop": -1.0}},
-		"symbol is a <nil>":                                    {Kind: strategy.KindDCA, Params: map[string]any{"notional_usd": 1.0}},
+		"symbol is a int64: want a symbol":                     {Kind: strategy.KindDCA, Params: map[string]any{"symbol": int64(1), "notional_usd": 1.0}},
+		"weights is a string: want a map":                      {Kind: strategy.KindRebalance, Params: map[string]any{"weights": "SPY"}},
+		"weights is empty: want something like":                {Kind: strategy.KindRebalance},
+		"symbol is missing: want a symbol, like SPY":           {Kind: strategy.KindDCA, Params: map[string]any{"notional_usd": 1.0}},
 		"notional_usd is missing: want 1 to 1000000":           {Kind: strategy.KindDCA, Params: map[string]any{"symbol": "SPY"}},
 		"notional_usd is 1.001: want whole cents":              {Kind: strategy.KindDCA, Params: map[string]any{"symbol": "SPY", "notional_usd": "1.001"}},
 		"every_minutes is 0":                                   {Kind: strategy.KindDCA, Params: map[string]any{"symbol": "SPY", "notional_usd": 1.0, "every_minutes": int64(0)}},
@@ -453,6 +485,8 @@ func TestParameters(t *testing.T) {
 	} {
 		if _, err := strategy.New(d); !errors.Is(err, strategy.ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want ErrInvalid that says %q", d.Params, err, want)
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: one mistake is told twice: %v", d.Params, err)
 		}
 	}
 	_, err := strategy.New(strategy.Definition{Kind: strategy.KindSMACross, Params: map[string]any{"symbols": list("spy"), "slow": int64(1), "weight": "x", "a": nil, "b": nil}})

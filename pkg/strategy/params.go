@@ -15,8 +15,13 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/market"
 )
 
-// MaxSymbols bounds a strategy's list of symbols.
-const MaxSymbols = 20
+// The bounds of what a strategy looks at: quotes and bars are shared by all users, each trade of a run takes a reservation, and
+// the record of a decision holds all of it (decision.MaxBody).
+const (
+	MaxSymbols = 20    // of a list
+	MaxWeights = 50    // of a map of weights
+	MaxHistory = 4_000 // bars of all symbols together
+)
 
 // Parameter is one that a kind of strategy takes.
 type Parameter struct {
@@ -51,6 +56,13 @@ func (p *Params) Err() error {
 		return fmt.Errorf("%w %s (%s): %w", ErrInvalid, p.d.ID, p.d.Kind, err)
 	}
 	return nil
+}
+
+// history checks how many bars a strategy needs.
+func (p *Params) history(n Needs) {
+	if all := len(n.Symbols) * n.Count; all > MaxHistory {
+		p.Fault("%d symbols with %d bars each are %d bars: want at most %d together, fewer symbols or a shorter look back", len(n.Symbols), n.Count, all, MaxHistory)
+	}
 }
 
 // Fault notes something that is wrong.
@@ -178,6 +190,10 @@ func (p *Params) At(name string, bars market.Timeframe) Triggers {
 // Symbol reads a symbol, which is required.
 func (p *Params) Symbol(name string) string {
 	v := p.take(name, "")
+	if v == nil {
+		p.Fault("%s is missing: want a symbol, like SPY", name)
+		return ""
+	}
 	s, ok := v.(string)
 	if !ok {
 		p.Fault("%s is a %T: want a symbol, like SPY", name, v)
@@ -189,7 +205,11 @@ func (p *Params) Symbol(name string) string {
 
 // Symbols reads a list of symbols, which is required; they come sorted.
 func (p *Params) Symbols(name string) []string {
+	faults := len(p.errs)
 	list := p.list(name, "")
+	if len(p.errs) > faults {
+		return list // what is no list of texts has no number
+	}
 	for i, s := range list {
 		p.check(market.CheckSymbol(s))
 		if i > 0 && s == list[i-1] {
@@ -222,12 +242,17 @@ func (p *Params) list(name, otherwise string) []string {
 	return list
 }
 
-// Weights reads a map of symbols to shares of equity, 0 to 1, together at most 1. It is required.
+// Weights reads a map of up to MaxWeights symbols to shares of equity, 0 to 1, together at most 1. It is required.
 func (p *Params) Weights(name string) map[string]decimal.Decimal {
 	v := p.take(name, "")
 	in, ok := v.(map[string]any)
 	if !ok && v != nil {
 		p.Fault("%s is a %T: want a map of symbols to numbers", name, v)
+		return nil
+	}
+	if len(in) > MaxWeights {
+		p.Fault("%s holds %d symbols: want 1 to %d", name, len(in), MaxWeights)
+		return nil // thousands of them need no fault each
 	}
 	out, one, sum := make(map[string]decimal.Decimal, len(in)), decimal.NewFromInt(1), decimal.Decimal{}
 	for symbol, v := range in {

@@ -20,7 +20,7 @@ const KindRebalance = "rebalance"
 //
 // Parameters:
 //
-//	weights           map of symbol to target share of equity, 0 to 1; together at most 1 (the rest stays cash)
+//	weights           map of 1 to 50 symbols to target shares of equity, 0 to 1; together at most 1 (the rest stays cash)
 //	drift_band        share of equity by which a symbol may be off its target; default 0.05
 //	min_notional_usd  smaller trades are left out; default 1, Alpaca's own minimum
 //	every_minutes     also run at each multiple of these minutes since midnight UTC: a multiple of 5 that divides

@@ -22,9 +22,10 @@ func (s Series) Last() float64 { return s.Close[len(s.Close)-1] }
 // The bounds of what is believed of bars. The exchanges were closed for two weekdays in a row in October 2012; for more in
 // September 2001.
 const (
-	maxSkipped = 2 // weekdays between two bars
-	maxBehind  = 2 // weekdays that have begun since the newest one
-	maxLate    = 3 // lengths of an intraday bar since the newest one, where another cause than a bar runs the strategy
+	maxSkipped = 2                // weekdays between two bars
+	maxBehind  = 2                // weekdays that have begun since the newest one
+	lateDay    = 30 * time.Minute // after a day's close, in which its bar may be missing to another cause than a bar or a slot
+	maxLate    = 3                // lengths of an intraday bar since the newest one, where another cause than a bar runs the strategy
 )
 
 // Series are as many of a symbol's bars as n says. ok is false where there is nothing to be done: the bar whose close is
@@ -57,14 +58,33 @@ func (n Needs) Series(in Input, symbol string) (s Series, ok bool, err error) {
 	if end.After(in.Now.Add(time.Minute)) { // a minute of difference between clocks
 		return deny("BARS_INVALID", "the newest bar (%s) of %s, of %s, has not closed yet", n.Bars, symbol, newest.UTC().Format(time.RFC3339))
 	}
-	if in.Cause.Trigger() == ByBar {
+	switch by := in.Cause.Trigger(); {
+	case by == ByBar:
 		if late := end.Before(due); late && daily && !market.Holiday(due) { // its date is New York's too
 			return deny("BARS_LATE", "the bar (%s) of %s that closed at %s has not come", n.Bars, symbol, due.UTC().Format(time.RFC3339))
 		} else if late {
 			return Series{}, false, nil
 		}
-	} else if age := in.Now.Sub(end); n.Bars != market.OneDay && age > maxLate*n.Bars.Duration() {
-		return deny("BARS_STALE", "the newest bar (%s) of %s closed %s ago", n.Bars, symbol, age.Truncate(time.Second))
+	case by == BySchedule && n.Bars == market.OneDay:
+		if daily {
+			if due, err = market.LastClose(due); err != nil {
+				return Series{}, false, err
+			}
+		}
+		if end.Before(due) {
+			return deny("BARS_LATE", "the bar (%s) of %s that closed at %s has not come", n.Bars, symbol, due.UTC().Format(time.RFC3339))
+		}
+	case daily: // for a while after the close the bar before it is the newest there can be
+		if due, err = market.LastClose(in.Now.Add(-lateDay)); err != nil {
+			return Series{}, false, err
+		}
+		if end.Before(due) {
+			return deny("BARS_LATE", "the bar (%s) of %s that closed at %s has not come", n.Bars, symbol, due.UTC().Format(time.RFC3339))
+		}
+	default:
+		if age := in.Now.Sub(end); n.Bars != market.OneDay && age > maxLate*n.Bars.Duration() {
+			return deny("BARS_STALE", "the newest bar (%s) of %s closed %s ago", n.Bars, symbol, age.Truncate(time.Second))
+		}
 	}
 	all := make([]float64, 3*len(bars))
 	s = Series{High: all[:len(bars)], Low: all[len(bars) : 2*len(bars)], Close: all[2*len(bars):]}

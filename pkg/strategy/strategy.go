@@ -50,8 +50,28 @@ type Input struct {
 	Answer     *Answer                 // to what an Asker asked; nil: it was not asked
 }
 
-// State is the little that a strategy keeps from one decision to the next: at most 20 entries, of 100 bytes each.
+// State is the little that a strategy keeps from one decision to the next.
 type State map[string]string
+
+// Bounds of what is kept of a strategy: the user's all are in one document.
+const (
+	MaxID      = 128 // bytes of its id
+	MaxEntries = 20  // of its State
+	MaxEntry   = 100 // bytes of one, name and value
+)
+
+// Check says what is too much.
+func (s State) Check() error {
+	if len(s) > MaxEntries {
+		return fmt.Errorf("it keeps %d entries in mind: at most %d are allowed", len(s), MaxEntries)
+	}
+	for name, value := range s {
+		if n := len(name) + len(value); n > MaxEntry {
+			return fmt.Errorf("it keeps %d bytes in mind as %.40q: at most %d are allowed", n, name, MaxEntry)
+		}
+	}
+	return nil
+}
 
 // Decision is what a strategy wants, and what it keeps in mind.
 type Decision struct {
@@ -112,9 +132,16 @@ type Definition struct {
 	UpdatedAt time.Time // UTC, of the document; zero: not stored
 }
 
+// MaxEnabled is how many of a user's enabled strategies run.
+const MaxEnabled = 100
+
+// ErrTooMany says that a user has more of them, and which are left out.
+var ErrTooMany = errors.New("too many enabled strategies")
+
 // Store keeps the users' strategies.
 type Store interface {
-	// Enabled returns a user's enabled strategies in the order of their ids; none is no error.
+	// Enabled returns a user's enabled strategies in the order of their ids; none is no error. Of more than MaxEnabled it
+	// returns the first, with ErrTooMany.
 	Enabled(ctx context.Context, userID string) ([]Definition, error)
 }
 
@@ -137,12 +164,16 @@ func makers() map[string]func(*Params) Strategy {
 
 // New makes the strategy that a definition describes, or says with ErrInvalid everything that is wrong with it.
 func New(d Definition) (Strategy, error) {
+	if len(d.ID) > MaxID {
+		return nil, fmt.Errorf("%w %.40q…: id of %d bytes: want 1 to %d", ErrInvalid, d.ID, len(d.ID), MaxID)
+	}
 	maker := makers()[d.Kind]
 	if maker == nil {
 		return nil, fmt.Errorf("%w %s: kind %.40q is unknown, want one of %v", ErrInvalid, d.ID, d.Kind, Kinds())
 	}
 	p := Read(d)
 	s := maker(p)
+	p.history(s.Needs())
 	if err := p.Err(); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package strategy_test
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -68,9 +70,18 @@ func TestRebalance(t *testing.T) {
 }
 
 func TestRebalanceParameters(t *testing.T) {
-	ok := map[string]any{"SPY": 0.5}
+	ok, many := map[string]any{"SPY": 0.5}, map[string]any{}
+	for i := range strategy.MaxWeights {
+		many[fmt.Sprintf("A%d", i)] = 0.01
+	}
+	if _, err := rebalance(map[string]any{"weights": many}); err != nil {
+		t.Errorf("%d weights: %v", len(many), err)
+	}
+	many = maps.Clone(many)
+	many["B"] = 0.01
 	for name, params := range map[string]map[string]any{
-		"weights is empty": {}, "weights is a string": {"weights": "SPY"}, "weights.SPY": {"weights": map[string]any{"SPY": "half"}},
+		"weights holds 51 symbols: want 1 to 50": {"weights": many},
+		"weights is empty":                       {}, "weights is a string": {"weights": "SPY"}, "weights.SPY": {"weights": map[string]any{"SPY": "half"}},
 		"want 0 to 1": {"weights": map[string]any{"SPY": -0.1}}, "add up to 1.1": {"weights": map[string]any{"SPY": 0.5, "TLT": 0.6}},
 		`symbol "spy"`: {"weights": map[string]any{"spy": 0.1}}, "drift_band is 2": {"weights": ok, "drift_band": 2.0},
 		"min_notional_usd is 0.5": {"weights": ok, "min_notional_usd": 0.5}, "every_minutes is 7": {"weights": ok, "every_minutes": int64(7)},

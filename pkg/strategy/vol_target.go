@@ -13,8 +13,11 @@ import (
 // KindVolTarget is the kind of the volatility target.
 const KindVolTarget = "vol_target"
 
-// yearly is how many trading days make a year.
-const yearly = 252
+// How many days make a year: of the exchanges, and of currency pairs, which trade on all of them.
+const (
+	yearly       = 252
+	yearlyCrypto = 365
+)
 
 // volTarget holds so much of a symbol that its volatility, as it was of late, comes to a target: weight = target /
 // realised volatility, at most max_weight (Moreira, Muir, "Volatility-Managed Portfolios", Journal of Finance 72, 2017, who
@@ -33,7 +36,7 @@ const yearly = 252
 //	drift_band  share of equity by which the position may be off its target; default 0.05
 //	at          close: runs at each day's close (default); session: in the session after it
 //
-// A year is 252 days. Prices that do not move at all are a denial, since no weight follows.
+// A year is 252 days, a currency pair's 365. Prices that do not move at all are a denial, since no weight follows.
 type volTarget struct {
 	symbol          string
 	target, maximum float64
@@ -79,7 +82,11 @@ func (s *volTarget) Decide(in Input) (Decision, error) {
 	} else {
 		vol = indicator.Volatility(bars.Close, s.lookback)
 	}
-	vol *= math.Sqrt(yearly)
+	days := yearly
+	if market.IsCrypto(s.symbol) {
+		days = yearlyCrypto
+	}
+	vol *= math.Sqrt(float64(days))
 	if !(vol > 1e-6) {
 		return Decision{}, &Denial{Code: "VOLATILITY_ZERO", Reason: fmt.Sprintf("the price of %s has not moved in %d days", s.symbol, len(bars.Close)-1)}
 	}

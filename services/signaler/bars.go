@@ -12,12 +12,10 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 )
 
-// patience is how long after a bar's close its run is put off while the bar can't be had: there is no other cause for it.
-const patience = 2 * time.Minute
-
 // bars are what a strategy needs. Who runs at a bar's close judges by that close what is out of date, and where there is
 // nothing to do (Needs.Series); the others see none that are more than one bar behind. A close whose bar is late, or can't be
-// fetched, comes again for a while (event.Busy); after that the strategy sees no bars of a symbol that has none of the close.
+// fetched, comes again for market.Patience (event.Busy), since there is no other cause for its run. After that a bar that did not
+// come is told, and where bars can't be fetched the strategy sees none of a symbol that has none of the close.
 func (s *Service) bars(ctx context.Context, userID string, strat strategy.Strategy, cause strategy.Cause) (map[string][]market.Bar, error) {
 	needs := strat.Needs()
 	if needs.Bars == "" {
@@ -30,20 +28,20 @@ func (s *Service) bars(ctx context.Context, userID string, strat strategy.Strate
 	if err != nil {
 		err = fmt.Errorf("%s bars of %v: %w", needs.Bars, needs.Symbols, err)
 	}
-	late := errors.Is(err, market.ErrLate)
+	late, lost := errors.Is(err, market.ErrLate), errors.Is(err, market.ErrMissing)
 	if closes := cause.Tick.Time(); err != nil && cause.Trigger() == strategy.ByBar {
 		missing := s.missing(bars, needs, closes)
-		if len(missing) > 0 && now.Sub(closes) < patience && passing(err) {
+		if len(missing) > 0 && now.Sub(closes) < market.Patience && passing(err) {
 			return nil, event.Defer(err)
 		}
-		if !late {
+		if !late && !lost {
 			bars = maps.Clone(bars)
 			for _, symbol := range missing {
 				delete(bars, symbol)
 			}
 		}
 	}
-	if err != nil && !late {
+	if err != nil && !late && (!lost || cause.Trigger() == strategy.ByBar) {
 		s.Fault(ctx, userID, err)
 	}
 	if strat.Triggers().Bar == needs.Bars {

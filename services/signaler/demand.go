@@ -117,7 +117,7 @@ func second(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // demanded are the strategies that are asked, with the context in them, and what is wrong with those that can't be.
 func (s *Service) demanded(ctx context.Context, d Demand) (runs []strategy.Definition, broken []error, err error) {
-	all, err := s.Strategies.Enabled(ctx, d.UserID)
+	all, err := s.enabled(ctx, d.UserID)
 	if err != nil {
 		return nil, nil, err
 	}

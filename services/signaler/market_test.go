@@ -3,6 +3,8 @@ package signaler_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,17 +156,20 @@ func TestCloseComesAgain(t *testing.T) {
 		mended    time.Duration // after the close; 0: never
 		busy      time.Duration // it comes again until then, give or take 5 s
 		want      string        // the signal, or the code; "": none
+		faults    int
 	}{
-		"in time":                {"5Min", closes, func(*exchange) {}, 0, 0, "buy"},
-		"late by 5 s":            {"5Min", closes, func(x *exchange) { x.late = 5 * time.Second }, 0, 7 * time.Second, "buy"},
-		"a day's by 5 s":         {"1Day", day, func(x *exchange) { x.late = 5 * time.Second }, 0, 7 * time.Second, "buy"},
-		"one connection reset":   {"1Day", day, func(x *exchange) { x.fault = errors.New("reset") }, 3 * time.Second, 7 * time.Second, "buy"},
-		"an outage":              {"5Min", closes, func(x *exchange) { x.fault = errors.New("503") }, 0, 2 * time.Minute, "BARS_UNAVAILABLE"},
-		"a day's never comes":    {"1Day", day, func(x *exchange) { x.late = time.Hour }, 0, time.Minute, "BARS_LATE"},
-		"nothing was traded":     {"5Min", closes, func(x *exchange) { x.late = time.Hour }, 0, time.Minute, ""},
-		"it alone was not":       {"5Min", closes, func(x *exchange) { x.quiet["SPY"] = closes.Add(-20 * time.Minute) }, 0, 7 * time.Second, ""},
-		"Alpaca knows no such":   {"5Min", closes, func(x *exchange) { x.fault = market.ErrRejected }, 0, 0, "BARS_UNAVAILABLE"},
-		"in the evening, no one": {"5Min", closes.Add(6 * time.Hour), func(x *exchange) { x.late = 10 * time.Hour }, 0, 0, ""},
+		"in time":                {"5Min", closes, func(*exchange) {}, 0, 0, "buy", 0},
+		"late by 5 s":            {"5Min", closes, func(x *exchange) { x.late = 5 * time.Second }, 0, 7 * time.Second, "buy", 0},
+		"a day's by 5 s":         {"1Day", day, func(x *exchange) { x.late = 5 * time.Second }, 0, 7 * time.Second, "buy", 0},
+		"one connection reset":   {"1Day", day, func(x *exchange) { x.fault = errors.New("reset") }, 3 * time.Second, 7 * time.Second, "buy", 0},
+		"an outage":              {"5Min", closes, func(x *exchange) { x.fault = errors.New("503") }, 0, 2 * time.Minute, "BARS_UNAVAILABLE", 1},
+		"a day's never comes":    {"1Day", day, func(x *exchange) { x.late = time.Hour }, 0, 2 * time.Minute, "BARS_LATE", 1},
+		"nothing was traded":     {"5Min", closes, func(x *exchange) { x.late = time.Hour }, 0, 2 * time.Minute, "", 1},
+		"late by 110 s":          {"5Min", closes, func(x *exchange) { x.late = 110 * time.Second }, 0, 2 * time.Minute, "buy", 0},
+		"a day's by 110 s":       {"1Day", day, func(x *exchange) { x.late = 110 * time.Second }, 0, 2 * time.Minute, "buy", 0},
+		"it alone was not":       {"5Min", closes, func(x *exchange) { x.quiet["SPY"] = closes.Add(-20 * time.Minute) }, 0, 7 * time.Second, "", 0},
+		"Alpaca knows no such":   {"5Min", closes, func(x *exchange) { x.fault = market.ErrRejected }, 0, 0, "BARS_UNAVAILABLE", 1},
+		"in the evening, no one": {"5Min", closes.Add(6 * time.Hour), func(x *exchange) { x.late = 10 * time.Hour }, 0, 0, "", 0},
 	} {
 		w := newWorld(t)
 		w.kind(t, strategy.KindSMACross, map[string]any{"symbols": []any{"SPY"}, "timeframe": string(tt.timeframe), "fast": int64(1), "slow": int64(3)})
@@ -193,8 +198,42 @@ func TestCloseComesAgain(t *testing.T) {
 				got = f["denial_code"].(string)
 			}
 		}
-		if got != tt.want {
-			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		if got != tt.want || w.faults != tt.faults {
+			t.Errorf("%s: %q and %d faults, want %q and %d", name, got, w.faults, tt.want, tt.faults)
+		}
+	}
+}
+
+// A day's bar that came late is what the next session is decided on; without it there is none.
+func TestSessionWantsTheDaysBar(t *testing.T) {
+	monday := fmt.Sprintf("1Day close %d.00", time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC).Unix()/300%1_000_000)
+	for late, want := range map[time.Duration]string{90 * time.Second: "buy on " + monday, 20 * time.Hour: "BARS_LATE"} {
+		w := newWorld(t)
+		x := w.exchange(t)
+		closes := time.Date(2026, 11, 23, 21, 0, 0, 0, time.UTC)
+		w.kind(t, strategy.KindSMACross, map[string]any{"symbols": []any{"SPY"}, "fast": int64(1), "slow": int64(3), "at": "session"})
+		x.late = late
+		for m := -1; m < 36; m++ { // another user's, who runs at the close
+			w.now = closes.Add(time.Duration(m) * 5 * time.Second)
+			_, _ = x.cache.Closed(t.Context(), []string{"SPY"}, market.OneDay, 3, w.now)
+		}
+		session := time.Date(2026, 11, 24, 15, 0, 2, 0, time.UTC)
+		must(t, w.at(t, session.Add(-time.Minute), nil))
+		must(t, w.at(t, session, nil))
+		got := ""
+		for _, f := range w.signals(t) { // of the session, and of the edit that waited for a snapshot
+			said := f["action"].(string)
+			if _, close, ok := strings.Cut(f["reason"].(string), ", "); said == "flat" {
+				said = f["denial_code"].(string)
+			} else if ok {
+				said += " on " + close
+			}
+			if got != said {
+				got += said
+			}
+		}
+		if got != want {
+			t.Errorf("the bar came %s late: %q, want %q", late, got, want)
 		}
 	}
 }

@@ -61,8 +61,7 @@ func (s *Service) decide(ctx context.Context, c *decision.Case, snap account.Sna
 	if err := s.advise(ctx, c, snap); err != nil {
 		return nil, err
 	}
-	wants, withdraw := c.Wants(snap)
-	if !wants && !c.Once { // what is asked for once is noted, whatever it comes to
+	if wants, withdraw := c.Wants(snap); !wants && !c.Once { // what is asked for once is noted, whatever it comes to
 		own, err := own(ctx, c.Definition, withdraw, open)
 		if err != nil || !own {
 			return nil, err

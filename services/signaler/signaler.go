@@ -120,7 +120,7 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 	if !triggered.Any() && !s.silent(old, *now) {
 		return nil
 	}
-	definitions, err := s.Strategies.Enabled(ctx, userID)
+	definitions, err := s.enabled(ctx, userID)
 	if err != nil {
 		return err
 	}
@@ -179,20 +179,36 @@ func (s *Service) watch(ctx context.Context, userID string, definitions []strate
 	return reserved, err
 }
 
+// enabled are the user's strategies that run. Those that are too many are told and left out.
+func (s *Service) enabled(ctx context.Context, userID string) ([]strategy.Definition, error) {
+	definitions, err := s.Strategies.Enabled(ctx, userID)
+	if errors.Is(err, strategy.ErrTooMany) {
+		s.Fault(ctx, userID, err)
+		err = nil
+	}
+	return definitions, err
+}
+
 // edited runs a strategy that its owner wrote, as it stands by now, unless it has to wait for a snapshot. The open signals of one
 // that is off, in shadow or gone (nil) are taken back.
 func (s *Service) edited(ctx context.Context, userID, strategyID string, written *document.Document) error {
 	definitions, err := s.Strategies.Enabled(ctx, userID)
-	if err != nil {
+	tooMany := errors.Is(err, strategy.ErrTooMany)
+	if err != nil && !tooMany {
 		return err
 	}
-	if !slices.ContainsFunc(definitions, func(d strategy.Definition) bool { return d.ID == strategyID && d.Mode != strategy.Shadow }) {
+	at := slices.IndexFunc(definitions, func(d strategy.Definition) bool { return d.ID == strategyID })
+	if at < 0 || definitions[at].Mode == strategy.Shadow {
 		if _, err := s.Signals.Withdraw(ctx, userID, risk.Withdrawal{StrategyID: strategyID, Why: risk.Stopped}, s.Now().UTC()); err != nil {
 			return err
 		}
 	}
 	if written == nil {
 		return nil
+	}
+	leftOut := tooMany && at < 0
+	if leftOut {
+		definitions = []strategy.Definition{store.ParseStrategy(userID, *written)}
 	}
 	for _, d := range definitions {
 		cause, ok := strategy.Edit(d, written.UpdateTime)
@@ -202,10 +218,13 @@ func (s *Service) edited(ctx context.Context, userID, strategyID string, written
 		if d.UpdatedAt.After(written.UpdateTime) {
 			return nil // the newer edit's own event runs it
 		}
-		strat, err := s.made.of(d)
-		if err != nil {
-			s.Fault(ctx, userID, err)
-			strat = broken{err} // which says it once, where its owner sees it
+		strat, invalid := s.made.of(d)
+		if leftOut {
+			invalid = err
+		}
+		if invalid != nil {
+			s.Fault(ctx, userID, invalid)
+			strat = broken{invalid} // which says it once, where its owner sees it
 		}
 		now := s.Now() // before the snapshot is read: what is written later was not there yet
 		snap, err := s.Snapshots.Snapshot(ctx, userID)

@@ -3,6 +3,7 @@ package signaler_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -233,6 +234,34 @@ func TestBrokenStrategyIsSaid(t *testing.T) {
 	}
 }
 
+// A strategy whose id is too long for the risk state does not run; its owner is told at the edit, and the state holds nothing of it.
+func TestLongStrategyID(t *testing.T) {
+	e := newEverything(t)
+	e.write(t, 1, true, "1000", nil)
+	next := e.settle(t, 0)
+	id := strings.Repeat("x", 1405)
+	e.strategy(t, id, map[string]any{"weights": map[string]any{"TLT": 0.1}})
+	for range 3 {
+		e.settle(t, next)
+	}
+	e.write(t, 2, true, "1000", nil)
+	e.settle(t, next)
+	var said []string
+	for _, f := range e.signals(t) {
+		if f["strategy_id"] == id {
+			said = append(said, fmt.Sprint(f["denial_code"], ": ", f["reason"]))
+		}
+	}
+	if len(said) != 1 || !strings.HasPrefix(said[0], "STRATEGY_INVALID: ") || !strings.Contains(said[0], "id of 1405 bytes") || e.faults == 0 {
+		t.Errorf("said: %.300q, %d faults", said, e.faults)
+	}
+	state, err := e.store.RiskState(t.Context(), "u")
+	must(t, err)
+	if _, kept := state.Strategies[id]; kept || len(state.Strategies) != 1 {
+		t.Errorf("the state remembers %d strategies, this one too: %t", len(state.Strategies), kept)
+	}
+}
+
 func TestBadEvents(t *testing.T) {
 	w := newWorld(t)
 	w.write(t, 1, true, "1000", nil)
@@ -356,5 +385,36 @@ func TestSnapshotMadeAnew(t *testing.T) {
 	}
 	if after := w.count(t); before != 1 || after != 2 {
 		t.Errorf("%d signals before, %d after", before, after)
+	}
+}
+
+// Of too many strategies the first run, the log says which do not, and an edit of one of these says so where its owner sees it.
+func TestTooManyStrategies(t *testing.T) {
+	w := newWorld(t)
+	for i := range strategy.MaxEnabled {
+		w.strategy(t, fmt.Sprintf("a%03d", i), map[string]any{"weights": map[string]any{fmt.Sprintf("A%d", i): 0.002}, "drift_band": 0})
+	}
+	w.write(t, 1, true, "1000", nil) // r is the 101st
+	w.deliver(t, 0)
+	docs, err := w.db.Query(t.Context(), document.Query{Collection: "users/u/tradingSignals"})
+	must(t, err)
+	ran := map[any]bool{}
+	for _, d := range docs {
+		ran[d.Fields["strategy_id"]] = true
+	}
+	if len(ran) != strategy.MaxEnabled || ran["r"] || w.faults != 1 {
+		t.Errorf("%d strategies ran, r's turn %v, %d faults; want %d, not r, and one fault", len(ran), ran["r"], w.faults, strategy.MaxEnabled)
+	}
+	written, err := w.db.Get(t.Context(), store.StrategyPath("u", "r"))
+	must(t, err)
+	doc, err := document.Encode("projects/p/databases/(default)", written)
+	must(t, err)
+	e := event.New("e", event.TypeDocument, "db", "")
+	must(t, e.SetData("application/protobuf", document.EncodeChange(nil, doc)))
+	must(t, w.svc.Handle(t.Context(), e))
+	docs, err = w.db.Query(t.Context(), document.Query{Collection: "users/u/tradingSignals", Where: map[string]any{"strategy_id": "r"}})
+	must(t, err)
+	if len(docs) != 1 || docs[0].Fields["denial_code"] != "STRATEGY_INVALID" || !strings.Contains(docs[0].Fields["reason"].(string), `those after "a099" are left out`) {
+		t.Errorf("the edit of one that is left out: %v", docs)
 	}
 }

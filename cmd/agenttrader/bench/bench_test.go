@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http/httptest"
 	"strings"
@@ -66,6 +67,7 @@ func TestMonthAndCost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("simulates days: left out with -short")
 	}
+	t.Parallel() // it waits for the simulated broker as often as not
 	m, err := month(t.Context(), Scenario{Name: "regular", Syncers: 1, Hours: market.Regular, Material: 0.05, Envelope: true})
 	if err != nil {
 		t.Fatal(err)
@@ -91,14 +93,17 @@ func TestIdleMonth(t *testing.T) {
 		t.Skip("simulates hours: left out with -short")
 	}
 	for _, syncers := range []int{1, 4} {
-		m, err := monthOf(t.Context(), Scenario{Name: "idle", Syncers: syncers, Topics: syncers > 1, Hours: market.Always}, 240)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if u := m.PerUser; u.Messages != 43200 || u.Reads > 500 || u.Writes > 15_000 || u.Accesses > 1000 {
-			t.Errorf("%d syncers, per user and month: %+v; want 43,200 requests, at most 500 reads, 15,000 writes and 1,000 accesses", syncers, u)
-		}
-		t.Logf("%d syncers: %+v", syncers, m.PerUser)
+		t.Run(fmt.Sprintf("%d syncers", syncers), func(t *testing.T) {
+			t.Parallel()
+			m, err := monthOf(t.Context(), Scenario{Name: "idle", Syncers: syncers, Topics: syncers > 1, Hours: market.Always}, 240)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u := m.PerUser; u.Messages != 43200 || u.Reads > 500 || u.Writes > 15_000 || u.Accesses > 1000 {
+				t.Errorf("per user and month: %+v; want 43,200 requests, at most 500 reads, 15,000 writes and 1,000 accesses", u)
+			}
+			t.Logf("%+v", m.PerUser)
+		})
 	}
 }
 

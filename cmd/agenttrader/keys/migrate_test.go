@@ -100,6 +100,7 @@ func TestStoppedAnywhere(t *testing.T) {
 	for _, to := range directions() {
 		for _, prune := range []bool{false, true} {
 			t.Run(fmt.Sprintf("to %s, prune %t", to, prune), func(t *testing.T) {
+				t.Parallel()
 				stops := 0
 				for n := 1; ; n++ {
 					if !stopAt(t, to, prune, n) {
@@ -136,9 +137,11 @@ func stopAt(t *testing.T, to string, prune bool, n int) bool {
 			return nil
 		}
 		looking = true
-		for uid, v := range versions {
-			if err := w.readable(uid, v); err != nil {
-				t.Errorf("operation %d: %s can't be read: %v", count, uid, err)
+		if count >= n-1 { // what was before is as it was when it was stopped there
+			for uid, v := range versions {
+				if err := w.readable(uid, v); err != nil {
+					t.Errorf("operation %d: %s can't be read: %v", count, uid, err)
+				}
 			}
 		}
 		looking = false
@@ -233,7 +236,7 @@ func TestStoppedAfterRotation(t *testing.T) {
 				w, cases := newWorld(t), 0
 				for m := 1; ; m++ {
 					n := m + 1
-					for ; n <= m+22 && stopAfterRotation(t, w, to, into, m, n); n += 3 { // so long is giving way; the next m takes those between
+					for ; n <= m+22 && stopAfterRotation(t, w, to, into, m, n); n += stopsApart { // so long is giving way; the next m takes those between
 						cases++
 					}
 					if n == m+1 {
@@ -248,6 +251,9 @@ func TestStoppedAfterRotation(t *testing.T) {
 		}
 	}
 }
+
+// stopsApart is how many operations are between two stops after one rotation.
+const stopsApart = 3
 
 // stopAfterRotation is false if the migration ends before its n-th operation; at the m-th new keys are stored.
 func stopAfterRotation(t *testing.T, w *world, to, into string, m, n int) bool {
@@ -277,7 +283,7 @@ func stopAfterRotation(t *testing.T, w *world, to, into string, m, n int) bool {
 				t.Error(err)
 			}
 		}
-		if count >= m {
+		if count >= max(m, n-stopsApart+1) { // what was before is as it was when it was stopped there
 			w.named(uid, m, n)
 		}
 		if count == n {

@@ -26,7 +26,7 @@ const (
 	chaosAttempts    = 20
 	killEvery        = 5                         // ticks
 	calmTicks        = 3                         // at the end: everybody has the time to recover
-	mostHeld         = 6                         // operations at once that the store holds back
+	mostHeld         = 6                         // operations of a kind at once that the store holds back
 	chaosVolatility  = 3 * sim.DefaultVolatility // so that most observations of two ticks differ materially
 )
 
@@ -42,7 +42,7 @@ type chaos struct {
 	storeDown atomic.Bool
 	choices   *rand.Rand
 	choicesMu sync.Mutex
-	held      held
+	held      map[string]*held // by kind of operation: readers leave writers their share
 
 	instances instances
 
@@ -61,7 +61,7 @@ type chaos struct {
 
 func newChaos(seed uint64, interval time.Duration, platform bool) *chaos {
 	return &chaos{
-		interval: interval, platform: platform, choices: rand.New(rand.NewPCG(seed, 3)), asked: map[string]int{},
+		interval: interval, platform: platform, choices: rand.New(rand.NewPCG(seed, 3)), asked: map[string]int{}, held: map[string]*held{"get": {}, "update": {}},
 		canaries: [][]byte{[]byte("PKSIM"), []byte("sim-secret-")}, // what all made-up keys begin with
 	}
 }
@@ -83,7 +83,7 @@ func (c *chaos) delivery(cfg *mem.DeliveryConfig) {
 func (c *chaos) openDatabase(db *mem.DB) {
 	db.SetHook(func(ctx context.Context, op mem.Op) error {
 		if c.platform && !op.Done && (op.Kind == "get" || op.Kind == "update") && strings.HasSuffix(op.Path, "/"+store.SnapshotID) {
-			c.held.wait(ctx, op.Path, c.interval+c.interval/2)
+			c.held[op.Kind].wait(ctx, op.Path, c.interval+c.interval/2)
 		}
 		if !c.storeDown.Load() {
 			return nil
@@ -94,7 +94,9 @@ func (c *chaos) openDatabase(db *mem.DB) {
 		return nil
 	})
 	db.Watch(func(w mem.Written) {
-		c.held.written(w.Path)
+		for _, h := range c.held {
+			h.written(w.Path)
+		}
 		c.search("document "+w.Path, w.New)
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// held are the operations that the store holds back until somebody else has written their document: the instant in
+// held are the operations of a kind that the store holds back until somebody else has written their document: the instant in
 // which an observation grows old on its way to the store is made long, instead of being waited for.
 type held struct {
 	mu    sync.Mutex

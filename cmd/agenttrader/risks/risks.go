@@ -157,11 +157,11 @@ func (a *cli) at(c *cobra.Command, work func(ctx context.Context, d *desk) error
 	}
 	if a.strategy != "" {
 		all, err := d.store.Enabled(ctx, a.user)
-		if err != nil {
+		if err != nil && !errors.Is(err, strategy.ErrTooMany) {
 			return err
 		}
 		if !slices.ContainsFunc(all, func(s strategy.Definition) bool { return s.ID == a.strategy }) {
-			note(c, "user %s has no enabled strategy %s: the word holds if there is one later", a.user, tty.Escape(a.strategy, 80))
+			note(c, "user %s has no strategy %s that runs: the word holds if there is one later", a.user, tty.Escape(a.strategy, 80))
 		}
 	}
 	return work(ctx, d)

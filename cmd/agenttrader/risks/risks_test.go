@@ -14,7 +14,9 @@ import (
 
 	"github.com/agenttrader/agenttrader/pkg/document"
 	"github.com/agenttrader/agenttrader/pkg/mem"
+	"github.com/agenttrader/agenttrader/pkg/porttest"
 	"github.com/agenttrader/agenttrader/pkg/risk"
+	"github.com/agenttrader/agenttrader/pkg/signal"
 	"github.com/agenttrader/agenttrader/pkg/store"
 	"github.com/agenttrader/agenttrader/pkg/strategy"
 	"github.com/agenttrader/agenttrader/pkg/user"
@@ -89,7 +91,7 @@ strategy half  trading_state  HALTED    retrained, jane at 2026-11-24T17:00:00Z
 	if out := w.do("show", "--platform"); !strings.Contains(out, "platform  trading_state  ACTIVE  mended, jane") {
 		t.Errorf("platform: %s", out)
 	}
-	if _, errs, err := w.run("halt", "--user", "alice", "--strategy", "hlaf", "--reason", "r"); err != nil || !strings.Contains(errs, "has no enabled strategy hlaf") {
+	if _, errs, err := w.run("halt", "--user", "alice", "--strategy", "hlaf", "--reason", "r"); err != nil || !strings.Contains(errs, "has no strategy hlaf that runs") {
 		t.Errorf("a slip of the pen: %q, %v", errs, err)
 	}
 }
@@ -100,6 +102,35 @@ func TestBreach(t *testing.T) {
 	must(t, w.db.Set(t.Context(), "users/alice/riskState/current", state.Fields()))
 	if out := w.do("show", "--user", "alice"); !strings.Contains(out, "breach         REDUCING  DRAWDOWN_EXCEEDED at 2026-11-24T16:00:00Z: lost 70.00, allowed 50.00") {
 		t.Errorf("show:\n%s", out)
+	}
+}
+
+// What is over counts no longer, though no run has ended it yet: not what expired, not what was executed and shown since, nor
+// yesterday's.
+func TestWhatIsOver(t *testing.T) {
+	w := newWorld(t)
+	snap := porttest.Snapshot("alice", 1, noon.Add(-time.Minute))
+	snap.OpenOrders = nil
+	_, err := w.store.PutSnapshot(t.Context(), snap)
+	must(t, err)
+	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
+	usd := decimal.NewFromInt
+	state := &risk.State{Day: risk.Day{Start: ago(12 * time.Hour), End: noon.Add(12 * time.Hour), Orders: 4, Notional: usd(1000)}, Reservations: []signal.Reservation{
+		{SignalID: "open", Symbol: "SPY", Action: signal.Buy, Notional: usd(100), Reserved: usd(100), CreatedAt: ago(time.Minute), ExpiresAt: noon.Add(time.Minute)},
+		{SignalID: "expired", Symbol: "GLD", Action: signal.Buy, Notional: usd(200), Reserved: usd(200), CreatedAt: ago(time.Hour), ExpiresAt: ago(45 * time.Minute)},
+		{SignalID: "rejected", Symbol: "TLT", Action: signal.Buy, Notional: usd(400), Reserved: usd(400), CreatedAt: ago(10 * time.Minute), ExpiresAt: noon.Add(5 * time.Minute), SettledAt: ago(5 * time.Minute)},
+		{SignalID: "executed", Symbol: "IWM", Action: signal.Buy, Notional: usd(300), Reserved: usd(300), CreatedAt: ago(time.Hour), ExpiresAt: ago(45 * time.Minute), SettledAt: ago(50 * time.Minute), Executed: true},
+	}}
+	store := func() { must(t, w.db.Set(t.Context(), "users/alice/riskState/current", state.Fields())) }
+	store()
+	if out := squeeze(w.do("show", "--user", "alice")); !strings.Contains(out, "today 3 signals 800.00 USD since 2026-11-24T05:00:00Z; 1 open signals reserve 100.00 USD") {
+		t.Errorf("show:\n%s", out)
+	}
+	state.Reservations = state.Reservations[:1]
+	state.Day = risk.Day{Start: ago(36 * time.Hour), End: ago(12 * time.Hour), Orders: 40, Notional: usd(10000)}
+	store()
+	if out := squeeze(w.do("show", "--user", "alice")); !strings.Contains(out, "today 0 signals 0.00 USD since 2026-11-24T05:00:00Z; 1 open signals reserve 100.00 USD") {
+		t.Errorf("show, of yesterday's state:\n%s", out)
 	}
 }
 

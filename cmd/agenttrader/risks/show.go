@@ -25,7 +25,7 @@ func (a *cli) showCommand() *cobra.Command {
 		Use:   "show (--platform | --user U [--strategy S])",
 		Short: "Show trading states, limits and breaches",
 		Long: `Shows what holds: for a user the platform's word and limits too, what is reserved and counted today, and the breaches that
-keep trading down until somebody resumes it.`,
+keep trading down until somebody resumes it; what is over by now is not counted.`,
 		Example: `  agenttrader risk show --platform
   agenttrader risk show --user alice --json | jq .breaches`,
 		Args: cobra.NoArgs,
@@ -111,6 +111,11 @@ func (a *cli) view(ctx context.Context, d *desk) (view, error) {
 	snap, err := d.store.Snapshot(ctx, a.user)
 	if err != nil && !errors.Is(err, account.ErrNotFound) {
 		return v, err
+	}
+	if !state.Day.Start.IsZero() { // what is over is stored until the next run ends it
+		if _, _, err := state.Refresh(nil, snap, d.now()); err != nil {
+			return v, err
+		}
 	}
 	v.Day = &day{Start: stamp(state.Day.Start), Orders: state.Day.Orders, Notional: account.Cents(state.Day.Notional), Reserved: account.Cents(state.Reserved(snap)), Reservations: len(state.Reservations)}
 	if state.Mark.Equity.Valid {

@@ -352,7 +352,7 @@ func TestIndexes(t *testing.T) {
 				t.Errorf("%s.%s: in the plan %v, TTL %v; in the file TTL %v", f.CollectionGroup, f.FieldPath, ok, ttl, f.TTL)
 			}
 		}
-		for _, want := range []string{store.Shards + "/expire_at", store.Decisions + "/expire_at"} {
+		for _, want := range []string{store.Shards + "/expire_at", store.Decisions + "/expire_at", store.Signals + "/expire_at"} {
 			if !planned[want] {
 				t.Errorf("%s has no TTL: its documents would stay for ever", want)
 			}

@@ -41,11 +41,18 @@ func Require(t testing.TB) {
 	}
 }
 
-// Main runs a package's tests, and ends the emulator after them.
-func Main(m *testing.M) {
+// Main runs a package's tests, ends the emulator after them, and calls what the package has to do then. Emulators of tests
+// live for a minute or two: what Java's better compiler would cost is not made up for by then.
+func Main(m *testing.M, after ...func()) {
+	if os.Getenv("JAVA_TOOL_OPTIONS") == "" {
+		_ = os.Setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+	}
 	code := m.Run()
 	if shared != nil {
 		shared.Stop()
+	}
+	for _, fn := range after {
+		fn()
 	}
 	os.Exit(code)
 }
