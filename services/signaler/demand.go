@@ -117,8 +117,12 @@ func second(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // demanded are the strategies that are asked, with the context in them, and what is wrong with those that can't be.
 func (s *Service) demanded(ctx context.Context, d Demand) (runs []strategy.Definition, broken []error, err error) {
-	all, err := s.enabled(ctx, d.UserID)
-	if err != nil {
+	all, err := s.Strategies.Enabled(ctx, d.UserID)
+	named := func(def strategy.Definition) bool { return def.ID == d.StrategyID }
+	switch {
+	case errors.Is(err, strategy.ErrTooMany) && !slices.ContainsFunc(all, named):
+		broken = append(broken, err) // it may be one of those that are left out
+	case err != nil && !errors.Is(err, strategy.ErrTooMany):
 		return nil, nil, err
 	}
 	for _, def := range all {

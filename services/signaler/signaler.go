@@ -234,7 +234,7 @@ func (s *Service) edited(ctx context.Context, userID, strategyID string, written
 		if err != nil {
 			return err
 		}
-		if s.waits(d, snap, now) {
+		if !leftOut && s.waits(d, snap, now) {
 			return nil // the next one runs it
 		}
 		return s.run(ctx, d, cause, strat, snap, s.Signals.Open)

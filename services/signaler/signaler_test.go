@@ -405,6 +405,11 @@ func TestTooManyStrategies(t *testing.T) {
 	if len(ran) != strategy.MaxEnabled || ran["r"] || w.faults != 1 {
 		t.Errorf("%d strategies ran, r's turn %v, %d faults; want %d, not r, and one fault", len(ran), ran["r"], w.faults, strategy.MaxEnabled)
 	}
+	for id, want := range map[string]bool{"": true, "r": true, "a007": false} { // the one that is named runs
+		if _, err := w.svc.Generate(t.Context(), signaler.Demand{UserID: "u", Symbol: "A7", StrategyID: id}); errors.Is(err, strategy.ErrTooMany) != want || !want && err != nil {
+			t.Errorf("a demand of %q: %v, want that some are left out: %v", id, err, want)
+		}
+	}
 	written, err := w.db.Get(t.Context(), store.StrategyPath("u", "r"))
 	must(t, err)
 	doc, err := document.Encode("projects/p/databases/(default)", written)
