@@ -119,7 +119,7 @@ type operator struct {
 func (p *operator) run(stdin string, args ...string) (stdout, stderr string, err error) {
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(p.t.Context(), p.program, args...)
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = append(p.env, "HOME="+p.t.TempDir()), strings.NewReader(stdin), &out, &errs
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = slices.Concat(p.env, []string{"HOME=" + p.t.TempDir()}), strings.NewReader(stdin), &out, &errs
 	err = cmd.Run()
 	p.printed.WriteString(out.String() + errs.String())
 	return out.String(), errs.String(), err

@@ -34,7 +34,7 @@ func Exposed(in Input, symbol string) (e Exposure, err error) {
 		return e, err
 	}
 	for _, o := range in.Orders {
-		if o.Symbol != symbol {
+		if o.Symbol != symbol || o.Waits() {
 			continue
 		}
 		usd, ok := left(in, o)
@@ -95,7 +95,7 @@ func (e *Exposure) add(side signal.Action, usd decimal.Decimal) {
 func spoken(in Input, symbol string) (usd decimal.Decimal, ok bool) {
 	ok = true
 	for _, o := range in.Orders {
-		if signal.Action(o.Side) == signal.Sell {
+		if signal.Action(o.Side) == signal.Sell || o.Waits() {
 			continue
 		}
 		n, known := left(in, o)
@@ -129,20 +129,17 @@ func left(in Input, o account.Order) (usd decimal.Decimal, ok bool) {
 	return decimal.Max(usd, decimal.Decimal{}), true
 }
 
-// price is the latest quote, else the order's limit, else the broker's price of what is held.
+// price is the latest quote, else the broker's price of what is held, as what is held is valued; else the order's limit.
 func price(in Input, o account.Order) (decimal.Decimal, bool) {
 	if p, ok := in.Quotes[o.Symbol]; ok {
 		return p, true
 	}
-	if o.LimitPrice.Valid {
-		return o.LimitPrice.Decimal, true
-	}
 	for _, p := range in.Positions {
-		if p.Symbol == o.Symbol {
-			return p.CurrentPrice.Decimal, p.CurrentPrice.Valid
+		if p.Symbol == o.Symbol && p.CurrentPrice.Valid {
+			return p.CurrentPrice.Decimal, true
 		}
 	}
-	return decimal.Decimal{}, false
+	return o.LimitPrice.Decimal, o.LimitPrice.Valid
 }
 
 // Sized turns a target into a side and a notional, in whole cents: what is missing of it, or too much, when all is done
@@ -193,7 +190,7 @@ func freeShares(in Input, symbol string, e Exposure) (shares decimal.NullDecimal
 		}
 	}
 	for _, o := range in.Orders {
-		if o.Symbol == symbol && signal.Action(o.Side) == signal.Sell && o.Qty.Valid && !o.Notional.Valid {
+		if o.Symbol == symbol && !o.Waits() && signal.Action(o.Side) == signal.Sell && o.Qty.Valid && !o.Notional.Valid {
 			usd, _ := left(in, o)
 			sold = sold.Add(usd)
 			shares.Decimal = shares.Decimal.Sub(o.Qty.Decimal.Sub(o.FilledQty.Decimal))

@@ -60,6 +60,8 @@ func TestSized(t *testing.T) {
 		"an order of another symbol":         {"1000", strategy.Input{Orders: []account.Order{{Symbol: "TLT", Side: "buy", Notional: usd("5")}}}, "buy SPY 1000"},
 		"an order sells already":             {"0", strategy.Input{Positions: ten, Quotes: quotes, Orders: order(account.Order{Side: "sell", Qty: usd("4")})}, "sell SPY 600"},
 		"an order sells it all":              {"0", strategy.Input{Positions: ten, Quotes: quotes, Orders: order(account.Order{Side: "sell", Qty: usd("10")})}, ""},
+		"two orders for the same shares":     {"0", strategy.Input{Positions: ten, Quotes: quotes, Orders: append(order(account.Order{Side: "sell", Qty: usd("4"), LimitPrice: usd("150"), Status: "new"}), order(account.Order{Side: "sell", Qty: usd("4"), Status: "held"})...)}, "sell SPY 600"},
+		"a limit is no price of shares":      {"0", strategy.Input{Positions: ten, Orders: order(account.Order{Side: "sell", Qty: usd("4"), LimitPrice: usd("150")})}, "sell SPY 594"},
 		"a purchase under way is not sold":   {"0", strategy.Input{Positions: ten, Quotes: quotes, Orders: order(account.Order{Side: "buy", Qty: usd("4")})}, "sell SPY 1000"},
 		"another's signal":                   {"1000", strategy.Input{Reserved: reserve("r", signal.Buy, 300)}, "buy SPY 700"},
 		"another's signal sells":             {"500", strategy.Input{Positions: ten, Quotes: quotes, Reserved: reserve("r", signal.Sell, 300)}, "sell SPY 200"},

@@ -129,7 +129,7 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 	if triggered.Changed() && len(definitions) > 0 {
 		reserved, err := s.watch(ctx, userID, definitions)
 		if errs = append(errs, err); err == nil { // read just now
-			open = func(context.Context, string) ([]signal.Reservation, error) { return reserved, nil }
+			open = func(context.Context, string) ([]signal.Reservation, error) { return reserved, nil } //nolint:unparam // Open's form
 		}
 	}
 	var asking []func() error

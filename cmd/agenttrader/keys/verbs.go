@@ -264,7 +264,7 @@ It may be stopped at any moment, and run again.`,
 					r.Pruned, r.Version, r.Next = got.Pruned, got.Version, fmt.Sprintf("version %s stays in use", got.Version)
 					return errors.Join(r.tell(c, asJSON, err, "%d older versions of the keys of user %s are gone; version %s stays in use.\n", got.Pruned, args[0], got.Version), err)
 				}
-				if err := a.sure(c, yes, fmt.Sprintf("All keys of user %s go out of every vault (%s), and syncing the account ends.", args[0], tty.Escape(d.where, shownReason)), args[0]); err != nil {
+				if err := a.sure(c, yes, fmt.Sprintf("All keys of user %s go out of every vault (%s), and syncing the account ends.", args[0], tty.Escape(d.where, shownReason)), args[0]); err != nil { //nolint:contextcheck // cobra hands it on
 					return err
 				}
 				got, err := d.keys.Revoke(ctx, args[0])

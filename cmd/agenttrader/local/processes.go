@@ -21,10 +21,10 @@ func (p *platform) asProcesses(ctx context.Context) (at endpoints, err error) {
 	if err := p.openReview(ctx); err != nil {
 		return at, err
 	}
-	p.env = append(custody,
-		"GCP_PROJECT="+Project, "FIRESTORE_EMULATOR_HOST="+db.emulator.Addr(), "PUBSUB_EMULATOR_HOST="+p.pubsub.Addr(),
-		"ALPACA_PAPER_URL="+p.trading, "ALPACA_LIVE_URL="+p.trading,
-	)
+	p.env = slices.Concat(custody, []string{
+		"GCP_PROJECT=" + Project, "FIRESTORE_EMULATOR_HOST=" + db.emulator.Addr(), "PUBSUB_EMULATOR_HOST=" + p.pubsub.Addr(),
+		"ALPACA_PAPER_URL=" + p.trading, "ALPACA_LIVE_URL=" + p.trading,
+	})
 	env := slices.Concat(p.env, []string{
 		"GOGC=100", // three share the memory that each would take most of
 		"SYNC_TICKS_TOPIC=" + topicTicks, "SYNC_REQUESTS_TOPIC=" + topicRequests, "DEAD_LETTERS_TOPIC=" + topicDead,

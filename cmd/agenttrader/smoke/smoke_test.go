@@ -70,7 +70,7 @@ func (w *world) run(ctx context.Context, keysOf string, args ...string) (r repor
 		}, err
 	}
 	var stdout, stderr bytes.Buffer
-	c := command(open, func(any) bool { return false }) //nolint:contextcheck // cobra hands it on
+	c := command(open, func(any) bool { return false })
 	c.SetIn(strings.NewReader("PKCANARY" + keysOf + "\ncanary-secret-" + keysOf + "\n"))
 	c.SetOut(&stdout)
 	c.SetErr(&stderr)
