@@ -137,8 +137,8 @@ func TestKilled(t *testing.T) {
 		}
 	}
 	for i := range users {
-		if n := w.vault.Alive(uid(i)); n > 2 {
-			t.Errorf("%s: %d versions are alive; want one, and one more at most that a kill left behind", uid(i), n)
+		if n := w.vault.Alive(uid(i)); n > 3 { // two kills in a row may meet one user
+			t.Errorf("%s: %d versions are alive; want one, and one more at most that each kill left behind", uid(i), n)
 		}
 	}
 	w.noLeak()
