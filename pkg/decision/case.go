@@ -79,7 +79,7 @@ func (h *Hours) Open(hours market.Hours) (open, known bool) {
 func (c *Case) Batch() signal.Batch {
 	return signal.Batch{
 		UserID: c.Definition.UserID, StrategyID: c.Definition.ID, ChangedSeq: c.Cause.ChangedSeq, Cause: c.Cause.Text, CauseTick: c.Cause.Tick,
-		Now: c.Now, Once: c.Once, Aside: c.Cause.Aside(),
+		Now: c.Now, Once: c.Once, Aside: c.Cause.Aside(), Definition: c.Definition.UpdatedAt,
 	}
 }
 

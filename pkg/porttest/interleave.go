@@ -31,7 +31,7 @@ type Clock interface {
 // twice or never: what is reserved never exceeds the snapshot's buying power less the buffer, the broker's own buying
 // power is never overspent, and nothing is reserved for ever. A sync reads account, orders and positions one after the other,
 // two of them at once perhaps; an executor claims a signal and sends the order, by notional or by shares with any limit, when it
-// gets to it, or never; the owner has some of the shares sold at limits of the owner's own. A sale of what is free is
+// gets to it, or never; open signals are taken back; the owner has some of the shares sold at limits of the owner's own. A sale of what is free is
 // never refused for buying power. open gives empty stores and their clock; at most so many interleavings are tried.
 func Interleavings(t *testing.T, most int, open func(t *testing.T) (Stores, Clock)) {
 	tried := 0
@@ -94,7 +94,7 @@ func (w *desk) fail(format string, args ...any) {
 
 func (w *desk) step(rt *rapid.T) {
 	pick := func(n int, name string) int { return rapid.IntRange(0, n-1).Draw(rt, name) }
-	switch what := rapid.SampledFrom([]string{"run", "run", "run", "again", "begin", "begin", "read", "read", "read", "sync", "watch", "take", "take", "claim", "claim", "send", "send", "rest", "cancel", "reject", "noise", "event", "event", "fill", "fill", "wait"}).Draw(rt, "step"); what {
+	switch what := rapid.SampledFrom([]string{"run", "run", "run", "again", "begin", "begin", "read", "read", "read", "sync", "watch", "withdraw", "take", "take", "claim", "claim", "send", "send", "rest", "cancel", "reject", "noise", "event", "event", "fill", "fill", "wait"}).Draw(rt, "step"); what {
 	case "run":
 		var intents []strategy.Intent
 		for _, symbol := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"GLD", "TLT"}), 1, 2, func(s string) string { return s }).Draw(rt, "symbols") {
@@ -110,7 +110,7 @@ func (w *desk) step(rt *rapid.T) {
 			}
 			intents = append(intents, i)
 		}
-		w.run(fmt.Sprintf("st%d", pick(2, "strategy")), intents)
+		w.run(fmt.Sprintf("st%d", pick(2, "strategy")), intents, rapid.SampledFrom([][]string{nil, nil, {"GLD"}, {"GLD", "TLT"}}).Draw(rt, "withdraw"))
 	case "again":
 		if len(w.runs) > 0 {
 			r := w.runs[pick(len(w.runs), "which")]
@@ -130,6 +130,13 @@ func (w *desk) step(rt *rapid.T) {
 		w.sync()
 	case "watch":
 		must(w.t, w.Watch(w.t.Context(), "u", risk.Lookout{Now: w.clock.Now()}.Mark))
+	case "withdraw":
+		wd := risk.Withdrawal{StrategyID: rapid.SampledFrom([]string{"", "st0", "st1"}).Draw(rt, "whose"), Opening: rapid.Bool().Draw(rt, "opening"), Why: risk.Stopped}
+		if one := rapid.SampledFrom([]string{"", "GLD", "TLT"}).Draw(rt, "symbol"); one != "" {
+			wd.Symbols = []string{one}
+		}
+		_, err := w.Withdraw(w.t.Context(), "u", wd, w.clock.Now())
+		must(w.t, err)
 	case "take", "claim", "reject":
 		if len(w.signals) > 0 {
 			last := w.signals[max(0, len(w.signals)-4):] // the others are over
@@ -172,12 +179,13 @@ func (w *desk) step(rt *rapid.T) {
 }
 
 // run is one strategy's, on the stored snapshot.
-func (w *desk) run(strategyID string, intents []strategy.Intent) {
+func (w *desk) run(strategyID string, intents []strategy.Intent, withdraw []string) {
 	snap, err := w.Snapshot(w.t.Context(), "u")
 	must(w.t, err)
 	w.causes++
 	r := Run(snap, strategyID, fmt.Sprintf("c%d", w.causes), tick.Tick(w.causes), intents...)
 	r.Batch.ChangedSeq, r.Batch.Now = 0, w.clock.Now()
+	r.Withdraw = withdraw
 	r.Input.Buffer, r.Input.MaxSnapshotAge, r.Life = w.buffer, time.Hour, w.clock.Scale(15*time.Minute)
 	state, err := w.RiskState(w.t.Context(), "u")
 	must(w.t, err)
@@ -377,7 +385,7 @@ func (w *desk) end() {
 	for range 4 {
 		w.clock.Advance(20 * time.Minute)
 		w.sync()
-		w.run("last", []strategy.Intent{Buy("QQQ", "1")})
+		w.run("last", []strategy.Intent{Buy("QQQ", "1")}, nil)
 	}
 	state, err := w.RiskState(w.t.Context(), "u")
 	must(w.t, err)

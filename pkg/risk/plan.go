@@ -69,7 +69,8 @@ type Book interface {
 	// Place runs decide on a fresh view of the user, in a transaction, and writes its plan: signals, the ends of others
 	// and the state, together or not at all. decide must be pure: it may be called again. A run whose cause was
 	// placed before places nothing. Nothing is written on signal.ErrOutdated (a newer account change or a later cause
-	// of the strategy is there, or the user is gone) and on signal.ErrReused.
+	// of the strategy is there, or the user is gone), on signal.ErrReused, and on document.ErrConflict, which the strategy's own
+	// document is cause for too (Batch.Definition).
 	Place(ctx context.Context, b signal.Batch, decide func(View) Plan) (placed []signal.Signal, err error)
 	// Settle takes the owner's word that a signal's document has, whatever its client wrote. It may come twice, late, in
 	// any order, and for any document; without a word, or without a reservation, it does nothing.

@@ -35,6 +35,7 @@ const (
 type Withdrawal struct {
 	StrategyID string   // "": all strategies'
 	Symbols    []string // nil: all
+	But        []string // all but these; nil: all
 	Opening    bool     // only those that open exposure
 	Why        string
 }
@@ -42,7 +43,7 @@ type Withdrawal struct {
 // Of says whether a reservation is meant: nobody spoke of it yet.
 func (w Withdrawal) Of(r signal.Reservation) bool {
 	return r.SettledAt.IsZero() && (w.StrategyID == "" || r.StrategyID == w.StrategyID) && (w.Symbols == nil || slices.Contains(w.Symbols, r.Symbol)) &&
-		(!w.Opening || r.Reserved.IsPositive())
+		(w.But == nil || !slices.Contains(w.But, r.Symbol)) && (!w.Opening || r.Reserved.IsPositive())
 }
 
 // Word is what a signal's document says.

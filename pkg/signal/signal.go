@@ -108,6 +108,7 @@ type Batch struct {
 	CauseTick  tick.Tick // orders the causes: an older one never replaces what a newer one said
 	Now        time.Time // UTC
 	Aside      bool      // the cause has no place in that order, and takes none: an edit, a demand
+	Definition time.Time // UTC, of the strategy's document that is run: nothing is placed of one that is newer by now, off or gone; zero: that is not asked
 	Once       bool      // the cause has no time of its own: whether it was placed, however long ago, is asked of its record
 }
 

@@ -84,6 +84,9 @@ func viewIn(ctx context.Context, tx document.Tx, b signal.Batch) (*risk.View, er
 	if b.ChangedSeq != 0 && v.Snapshot.ChangedSeq > b.ChangedSeq {
 		return nil, signal.ErrOutdated
 	}
+	if err := currentIn(ctx, tx, b); err != nil {
+		return nil, err
+	}
 	if v.State, err = stateIn(ctx, tx, b.UserID); err != nil {
 		return nil, err
 	}
@@ -108,6 +111,19 @@ func viewIn(ctx context.Context, tx document.Tx, b signal.Batch) (*risk.View, er
 	}
 	v.Ended, v.Changed, err = v.State.Refresh(words, v.Snapshot, b.Now)
 	return v, err
+}
+
+// currentIn is document.ErrConflict if the strategy's document is off, gone or newer than what is run: the event comes again, and runs
+// it as it stands by then.
+func currentIn(ctx context.Context, tx document.Tx, b signal.Batch) error {
+	if b.Definition.IsZero() {
+		return nil
+	}
+	d, err := tx.Get(ctx, StrategyPath(b.UserID, b.StrategyID))
+	if errors.Is(err, document.ErrNotFound) || err == nil && (d.Fields["enabled"] != true || d.UpdateTime.After(b.Definition)) {
+		return fmt.Errorf("the strategy was edited while it ran: %w", document.ErrConflict)
+	}
+	return err
 }
 
 func stateIn(ctx context.Context, tx document.Reader, uid string) (*risk.State, error) {

@@ -70,7 +70,9 @@ func (r *rebalance) Decide(in Input) (Decision, error) {
 		}
 		target := equity.Mul(r.weights[symbol])
 		if held.Sub(target).Abs().LessThanOrEqual(equity.Mul(r.band)) {
-			reached = append(reached, symbol)
+			if e, err := Exposed(in, symbol); err != nil || e.Own.IsZero() || e.Coming().Sub(target).Abs().GreaterThan(equity.Mul(r.band)) {
+				reached = append(reached, symbol) // else its own open signal may stand
+			}
 			continue
 		}
 		intents = append(intents, Intent{Symbol: symbol, Target: decimal.NewNullDecimal(target), Reason: fmt.Sprintf("%s is %s%% of equity, target %s%%, band %s%%",

@@ -87,12 +87,12 @@ func (s *swing) one(input Input, symbol string, target decimal.Decimal, look fun
 	if err != nil {
 		return Intent{}, false, err
 	}
-	switch coming := e.Coming(); {
+	switch coming := e.Coming().Sub(e.Own); { // whether its own open signal does it, Sized says
 	case think == in && twice(coming).LessThan(target):
 		return Intent{Symbol: symbol, Target: decimal.NewNullDecimal(target), Reason: reason}, true, nil
 	case think == out && e.Held.Abs().GreaterThanOrEqual(decimal.NewFromInt(MinNotional)):
 		return Intent{Symbol: symbol, Target: decimal.NewNullDecimal(decimal.Decimal{}), Reason: reason}, true, nil
-	case think == out, think == in && twice(coming.Sub(e.Own)).GreaterThanOrEqual(target):
+	case think != stay:
 		return Intent{Symbol: symbol, Action: signal.Flat}, false, nil
 	}
 	return Intent{}, false, nil

@@ -33,17 +33,19 @@ func TestWithdraw(t *testing.T) {
 		withdraw string
 		wants    string
 	}{
-		"rebalance: bought by hand":              {strategy.KindRebalance, half, nil, "5000", open(signal.Buy, 5000), "", "SPY", ""},
-		"rebalance: the signal brings it there":  {strategy.KindRebalance, half, nil, "0", open(signal.Buy, 5000), "", "", ""},
-		"rebalance: in the band, and none open":  {strategy.KindRebalance, half, nil, "5000", nil, "", "SPY", ""},
-		"rebalance: too much by now":             {strategy.KindRebalance, half, nil, "9000", open(signal.Buy, 5000), "", "", "sell SPY 4000"},
-		"sma_cross: turned before it was bought": {strategy.KindSMACross, sma, falling, "0", open(signal.Buy, 1000), "", "SPY", ""},
-		"sma_cross: bought by hand":              {strategy.KindSMACross, sma, rising, "1000", open(signal.Buy, 1000), "", "SPY", ""},
-		"sma_cross: waits for its signal":        {strategy.KindSMACross, sma, rising, "0", open(signal.Buy, 1000), "", "", ""},
-		"vol_target: bought by hand":             {strategy.KindVolTarget, vol, rising, "1000", open(signal.Buy, 1000), "", "SPY", ""},
-		"vol_target: waits for its signal":       {strategy.KindVolTarget, vol, rising, "0", open(signal.Buy, 1000), "", "", ""},
-		"gemini: turned before it was bought":    {strategy.KindGemini, model, rising, "0", open(signal.Buy, 1000), "sell", "SPY", ""},
-		"gemini: holds on":                       {strategy.KindGemini, model, rising, "0", open(signal.Buy, 1000), "hold", "", ""},
+		"rebalance: bought by hand":                                   {strategy.KindRebalance, half, nil, "5000", open(signal.Buy, 5000), "", "SPY", ""},
+		"rebalance: the signal brings it there":                       {strategy.KindRebalance, half, nil, "0", open(signal.Buy, 5000), "", "", ""},
+		"rebalance: in the band, and none open":                       {strategy.KindRebalance, half, nil, "5000", nil, "", "SPY", ""},
+		"rebalance: in the band, and its own signal brings it nearer": {strategy.KindRebalance, half, nil, "4600", open(signal.Buy, 600), "", "", ""},
+		"sma_cross: of less weight by now":                            {strategy.KindSMACross, map[string]any{"symbols": []any{"SPY"}, "fast": int64(2), "slow": int64(5), "weight": 0.02}, rising, "0", open(signal.Buy, 1000), "", "", "buy SPY 200"},
+		"rebalance: too much by now":                                  {strategy.KindRebalance, half, nil, "9000", open(signal.Buy, 5000), "", "", "sell SPY 4000"},
+		"sma_cross: turned before it was bought":                      {strategy.KindSMACross, sma, falling, "0", open(signal.Buy, 1000), "", "SPY", ""},
+		"sma_cross: bought by hand":                                   {strategy.KindSMACross, sma, rising, "1000", open(signal.Buy, 1000), "", "SPY", ""},
+		"sma_cross: waits for its signal":                             {strategy.KindSMACross, sma, rising, "0", open(signal.Buy, 1000), "", "", ""},
+		"vol_target: bought by hand":                                  {strategy.KindVolTarget, vol, rising, "1000", open(signal.Buy, 1000), "", "SPY", ""},
+		"vol_target: waits for its signal":                            {strategy.KindVolTarget, vol, rising, "0", open(signal.Buy, 1000), "", "", ""},
+		"gemini: turned before it was bought":                         {strategy.KindGemini, model, rising, "0", open(signal.Buy, 1000), "sell", "SPY", ""},
+		"gemini: holds on":                                            {strategy.KindGemini, model, rising, "0", open(signal.Buy, 1000), "hold", "", ""},
 	} {
 		in := closed(map[string][]market.Bar{"SPY": c.bars})
 		in.Quotes = market.Prices{"SPY": decimal.NewFromInt(100)}

@@ -19,6 +19,19 @@ import (
 // openSignals is risk.Book's Open, or what was read just now.
 type openSignals func(ctx context.Context, userID string) ([]signal.Reservation, error)
 
+// once asks for one event's runs, one after the other, at most once: a run's own open signals are no other's business.
+func once(ask openSignals) openSignals {
+	var open []signal.Reservation
+	asked := false
+	return func(ctx context.Context, userID string) (_ []signal.Reservation, err error) {
+		if !asked {
+			open, err = ask(ctx, userID)
+			asked = err == nil
+		}
+		return open, err
+	}
+}
+
 // run decides for one strategy. First on the event's snapshot: mostly nothing is wanted, and nothing has to be read. What is
 // wanted is decided again by the placing transaction, on the snapshot and the risk state that it reads.
 func (s *Service) run(ctx context.Context, d strategy.Definition, cause strategy.Cause, strat strategy.Strategy, snap account.Snapshot, open openSignals) error {
@@ -67,6 +80,10 @@ func (s *Service) decide(ctx context.Context, c *decision.Case, snap account.Sna
 			return nil, err
 		}
 	}
+	var err error
+	if c.Platform, err = s.platform.Get(ctx); err != nil { // as late as can be: models and market data take their time
+		return nil, err
+	}
 	placed, err := s.Signals.Place(ctx, c.Batch(), c.Plan)
 	if errors.Is(err, signal.ErrReused) {
 		c.Cause.Text += "@" + c.Cause.Tick.String()
@@ -77,7 +94,7 @@ func (s *Service) decide(ctx context.Context, c *decision.Case, snap account.Sna
 
 // own says whether the strategy has an open signal of one of these symbols.
 func own(ctx context.Context, d strategy.Definition, symbols []string, open openSignals) (bool, error) {
-	if len(symbols) == 0 {
+	if len(symbols) == 0 || d.Mode == strategy.Shadow {
 		return false, nil
 	}
 	reserved, err := open(ctx, d.UserID)

@@ -125,7 +125,7 @@ func (s *Service) account(ctx context.Context, userID string, c document.Change)
 		return err
 	}
 	var errs []error
-	open := s.Signals.Open
+	open := once(s.Signals.Open)
 	if triggered.Changed() && len(definitions) > 0 {
 		reserved, err := s.watch(ctx, userID, definitions)
 		if errs = append(errs, err); err == nil { // read just now
@@ -172,10 +172,18 @@ func (s *Service) watch(ctx context.Context, userID string, definitions []strate
 	for _, d := range definitions {
 		l.Strategies[d.ID] = d.Limits
 	}
+	var breaches []risk.Breach
 	err = s.Signals.Watch(ctx, userID, func(v risk.View) bool {
-		reserved = slices.Clone(v.State.Reservations)
-		return l.Mark(v)
+		changed := l.Mark(v)
+		reserved, breaches = slices.Clone(v.State.Reservations), slices.Clone(v.State.Breaches)
+		return changed
 	})
+	for _, b := range breaches { // what was signalled before one must not open exposure after it
+		w := risk.Withdrawal{StrategyID: b.Strategy, Opening: true, Why: risk.TradingReducing}
+		if err == nil && slices.ContainsFunc(reserved, w.Of) {
+			_, err = s.Signals.Withdraw(ctx, userID, w, s.Now().UTC())
+		}
+	}
 	return reserved, err
 }
 
@@ -190,7 +198,7 @@ func (s *Service) enabled(ctx context.Context, userID string) ([]strategy.Defini
 }
 
 // edited runs a strategy that its owner wrote, as it stands by now, unless it has to wait for a snapshot. The open signals of one
-// that is off, in shadow or gone (nil) are taken back.
+// that is off, in shadow, broken or gone (nil) are taken back, and those of symbols that it trades no more.
 func (s *Service) edited(ctx context.Context, userID, strategyID string, written *document.Document) error {
 	definitions, err := s.Strategies.Enabled(ctx, userID)
 	tooMany := errors.Is(err, strategy.ErrTooMany)
@@ -198,10 +206,14 @@ func (s *Service) edited(ctx context.Context, userID, strategyID string, written
 		return err
 	}
 	at := slices.IndexFunc(definitions, func(d strategy.Definition) bool { return d.ID == strategyID })
-	if at < 0 || definitions[at].Mode == strategy.Shadow {
-		if _, err := s.Signals.Withdraw(ctx, userID, risk.Withdrawal{StrategyID: strategyID, Why: risk.Stopped}, s.Now().UTC()); err != nil {
-			return err
+	w := risk.Withdrawal{StrategyID: strategyID, Why: risk.Stopped}
+	if at >= 0 && definitions[at].Mode != strategy.Shadow {
+		if strat, err := s.made.of(definitions[at]); err == nil { // what it trades no more
+			w.But, w.Why = slices.Concat([]string{}, strat.Needs().Symbols), risk.Withdrawn
 		}
+	}
+	if _, err := s.Signals.Withdraw(ctx, userID, w, s.Now().UTC()); err != nil {
+		return err
 	}
 	if written == nil {
 		return nil

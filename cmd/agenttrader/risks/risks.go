@@ -30,7 +30,7 @@ type desk struct {
 	where string // for people
 	store control
 	now   func() time.Time
-	wait  time.Duration // until all signalers know the platform's word
+	pause func(ctx context.Context) error // until all signalers know the platform's word, and what they were about to place is placed
 	close func() error
 }
 
@@ -54,7 +54,19 @@ func openCloud(ctx context.Context, project string) (*desk, error) {
 	if p.Opened(&err); err != nil {
 		return nil, err
 	}
-	return &desk{where: p.String(), store: s, now: time.Now, wait: signaler.ControlLife + time.Second, close: p.Close}, nil
+	return &desk{where: p.String(), store: s, now: time.Now, pause: heard, close: p.Close}, nil
+}
+
+// settled is how long a decision may take to be placed from the moment at which it asks for the platform's word.
+const settled = 15 * time.Second
+
+func heard(ctx context.Context) error {
+	select {
+	case <-time.After(signaler.ControlLife + settled):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // login is the name of who runs the program; "" if it is not known.

@@ -30,11 +30,12 @@ type world struct {
 	db    *mem.DB
 	store *store.Store
 	login string
+	pause func(context.Context) error
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, db: mem.NewDB(func() time.Time { return noon }), login: "jane"}
+	w := &world{t: t, db: mem.NewDB(func() time.Time { return noon }), login: "jane", pause: func(context.Context) error { return nil }}
 	w.store = store.New(w.db)
 	must(t, w.store.PutUser(t.Context(), user.User{ID: "alice", Status: user.Active}))
 	must(t, w.store.PutStrategy(t.Context(), strategy.Definition{UserID: "alice", ID: "half", Kind: strategy.KindDCA, Enabled: true}))
@@ -46,7 +47,7 @@ func (w *world) run(args ...string) (out, errs string, err error) {
 	w.t.Helper()
 	var stdout, stderr bytes.Buffer
 	c := command(func(context.Context, string) (*desk, error) {
-		return &desk{where: "the test", store: w.store, now: func() time.Time { return noon }, close: func() error { return nil }}, nil
+		return &desk{where: "the test", store: w.store, now: func() time.Time { return noon }, pause: w.pause, close: func() error { return nil }}, nil
 	}, func() string { return w.login }, func(any) bool { return false })
 	c.SetArgs(args)
 	c.SetOut(&stdout)

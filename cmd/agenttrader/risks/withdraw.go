@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -19,7 +18,7 @@ const (
 )
 
 // withdraw takes back the open signals that a word stops. The platform's is heard by all signalers a little later, so their users
-// are gone through once more then.
+// are gone through once more then, whatever came of the first time.
 func (a *cli) withdraw(ctx context.Context, c *cobra.Command, d *desk, state risk.TradingState) (err error) {
 	w := risk.Withdrawal{StrategyID: a.strategy, Why: risk.TradingHalted}
 	switch state {
@@ -28,19 +27,19 @@ func (a *cli) withdraw(ctx context.Context, c *cobra.Command, d *desk, state ris
 	case risk.Reducing:
 		w.Opening, w.Why = true, risk.TradingReducing
 	}
-	n := 0
-	if !a.platform {
-		n, err = d.store.Withdraw(ctx, a.user, w, d.now().UTC())
-	} else if n, err = sweep(ctx, d, w); err == nil {
-		note(c, "open signals taken back: %d; once more in %s, when all signalers know it", n, d.wait)
-		select {
-		case <-time.After(d.wait):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	var n int
+	if a.platform {
 		n, err = sweep(ctx, d, w)
+		note(c, "open signals that came to their end: %d; once more when all signalers have heard it", n)
+		if err2 := d.pause(ctx); err2 != nil {
+			err = errors.Join(err, err2)
+		} else {
+			n, err = sweep(ctx, d, w)
+		}
+	} else {
+		n, err = d.store.Withdraw(ctx, a.user, w, d.now().UTC())
 	}
-	note(c, "open signals taken back: %d", n)
+	note(c, "open signals that came to their end: %d", n)
 	if err != nil {
 		return fmt.Errorf("the word holds, and open signals are left that executors may act on until they expire; say it again to take them back: %w", err)
 	}

@@ -1,6 +1,7 @@
 package risks
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -49,7 +50,7 @@ func TestStopTakesBack(t *testing.T) {
 				got = append(got, fmt.Sprint(id, " ", why))
 			}
 		}
-		if got := strings.Join(got, ", "); got != c.want || strings.Contains(errs, "taken back") != (c.want != "") {
+		if got := strings.Join(got, ", "); got != c.want || strings.Contains(errs, "came to their end") != (c.want != "") {
 			t.Errorf("%s took back %q, want %q; it said\n%s", c.args, got, c.want, errs)
 		}
 	}
@@ -64,5 +65,31 @@ func TestStopWithoutTakingBack(t *testing.T) {
 	must(t, err2)
 	if err == nil || !strings.Contains(err.Error(), "alice") || !strings.Contains(err.Error(), "say it again") || c.Trading.State != risk.Halted {
 		t.Errorf("%v, state %s", err, c.Trading.State)
+	}
+}
+
+// A signaler that has not heard the platform's word yet places one more signal. It is taken back too, even where one user's state
+// can't be read.
+func TestLateSignalsAreTakenBack(t *testing.T) {
+	w := newWorld(t)
+	must(t, w.store.PutUser(t.Context(), user.User{ID: "bob", Status: user.Active}))
+	_, err := w.store.PutSnapshot(t.Context(), porttest.Snapshot("alice", 1, noon))
+	must(t, err)
+	snap, err := w.store.Snapshot(t.Context(), "alice")
+	must(t, err)
+	must(t, w.db.Set(t.Context(), "users/bob/riskState/current", map[string]any{"reservations": "odd"}))
+	w.pause = func(context.Context) error {
+		r := porttest.Run(snap, "half", "c1", 10, porttest.Buy("SPY", "100"))
+		placed, err := w.store.Place(t.Context(), r.Batch, r.Plan)
+		if len(placed) != 1 {
+			t.Errorf("placed %v, %v", placed, err)
+		}
+		return err
+	}
+	_, _, err = w.run("halt", "--platform", "--reason", "r")
+	d, err2 := w.db.Get(t.Context(), store.SignalPath("alice", signal.ID("alice", "half", "SPY", "c1")))
+	must(t, err2)
+	if d.Fields["status"] != "expired" || err == nil || !strings.Contains(err.Error(), "bob") {
+		t.Errorf("signal = %v, %v; want it taken back, and bob's trouble said", d.Fields, err)
 	}
 }
