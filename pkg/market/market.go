@@ -48,7 +48,7 @@ var symbolForm = regexp.MustCompile(`^[A-Z][A-Z0-9]{0,9}([./][A-Z0-9]{1,9})?$`)
 // CheckSymbol says what is wrong with a symbol, if anything is.
 func CheckSymbol(s string) error {
 	if !symbolForm.MatchString(s) {
-		return fmt.Errorf("symbol %.40q: want capitals and digits, like SPY, BRK.B or BTC/USD", s)
+		return fmt.Errorf("symbol %.40q: want capitals and digits, like SPY or BRK.B", s)
 	}
 	return nil
 }

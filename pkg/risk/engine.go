@@ -130,7 +130,12 @@ func (e *Engine) weigh() {
 		}
 	}
 	for _, r := range e.in.State.Coming(e.in.Snapshot) {
-		e.stake(r.Symbol).way(r.Action).add(cents(r.Notional))
+		s := e.stake(r.Symbol)
+		if w := s.way(r.Action); r.Qty.IsPositive() && !s.held.IsZero() && !s.qty.IsZero() { // so many shares, whatever they are worth by now
+			w.shares(r.Qty, cents(s.worth(r.Qty)))
+		} else {
+			w.add(cents(r.Notional))
+		}
 	}
 	for _, s := range e.stakes {
 		if e.gross = e.gross.Add(s.held.Abs()); s.coming != nil {

@@ -321,6 +321,20 @@ func TestNothingIsClosedTwice(t *testing.T) {
 	}
 }
 
+// Shares that a signal sells are sold, whatever they are worth by now.
+func TestSharesOnSaleAreNotClosedAgain(t *testing.T) {
+	for _, price := range []string{"500", "550", "450"} {
+		in := input(nil)
+		in.Snapshot.Account.BuyingPower = usd("0")
+		in.Snapshot.Positions = []account.Position{{Symbol: "SPY", Qty: dec("10"), MarketValue: decimal.NewNullDecimal(dec(price).Mul(dec("10"))), CurrentPrice: usd(price)}}
+		in.Quotes = nil
+		in.State.Reserve(signal.Signal{ID: "a", Symbol: "SPY", Action: signal.Sell, Notional: dec("5000"), Qty: usd("10"), ExpiresAt: noon.Add(time.Hour)}, decimal.Decimal{}, in.Snapshot)
+		if v := risk.New(in).Check(intent(signal.Sell, "SPY", "10")); v.Denial == nil || !v.Opens.Equal(dec("10")) {
+			t.Errorf("at %s: %v, opens %s; want nothing left to close", price, v.Denial, v.Opens)
+		}
+	}
+}
+
 func TestBuyingPowerIsSpentOnceInARun(t *testing.T) {
 	e := risk.New(input(nil))
 	want := intent(signal.Buy, "AAPL", "600")

@@ -61,7 +61,7 @@ func (s *State) Reserve(sig signal.Signal, opens decimal.Decimal, snap account.S
 	mixed := slices.ContainsFunc(s.Reservations, func(r signal.Reservation) bool { return r.Symbol == sig.Symbol }) ||
 		slices.ContainsFunc(snap.OpenOrders, func(o account.Order) bool { return o.Symbol == sig.Symbol })
 	s.Reservations = append(s.Reservations, signal.Reservation{
-		SignalID: sig.ID, StrategyID: sig.StrategyID, Symbol: sig.Symbol, Action: sig.Action, Notional: sig.Notional,
+		SignalID: sig.ID, StrategyID: sig.StrategyID, Symbol: sig.Symbol, Action: sig.Action, Notional: sig.Notional, Qty: sig.Qty.Decimal,
 		Reserved: opens, Held: shares(snap.Positions, sig.Symbol), Mixed: mixed, CreatedAt: sig.CreatedAt.UTC(), ExpiresAt: sig.ExpiresAt.UTC(),
 	})
 	s.count(sig.StrategyID, sig.Notional, 1)

@@ -56,6 +56,14 @@ func (w *way) add(notional decimal.Decimal) {
 	w.usd, w.open, w.cash = w.usd.Add(notional), w.open.Add(notional), w.cash.Add(notional)
 }
 
+// shares adds what is traded by shares, at what they are worth.
+func (w *way) shares(qty, usd decimal.Decimal) {
+	w.usd, w.open, w.qty = w.usd.Add(usd), w.open.Add(usd), w.qty.Add(qty)
+}
+
+// worth is what shares are by what is held of them, which is something: all of it for all, to the last digit.
+func (s *stake) worth(qty decimal.Decimal) decimal.Decimal { return s.held.Mul(qty).Div(s.qty).Abs() }
+
 // past is what is on its way past an amount: of that it is worth what it would open. Negative: so much is missing of it.
 func (w way) past(amount decimal.Decimal) decimal.Decimal {
 	past := w.usd.Sub(amount)
@@ -152,7 +160,7 @@ func (e *Engine) order(o account.Order) {
 	left := decimal.Max(o.Qty.Decimal.Sub(filled), decimal.Zero)
 	usd := left.Mul(price)
 	if !s.held.IsZero() && !s.qty.IsZero() {
-		usd = s.held.Mul(left).Div(s.qty).Abs() // all shares are worth all that is held, to the last digit
+		usd = s.worth(left)
 	}
 	open := usd
 	if limit.Valid && (side != signal.Sell || limit.Decimal.GreaterThan(price)) {

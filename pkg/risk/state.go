@@ -14,7 +14,7 @@ import (
 	"github.com/agenttrader/agenttrader/pkg/tick"
 )
 
-// Bounds of a State, with strategy.MaxID, MaxEntries and MaxEntry: 746 KiB at the worst, as it is encoded, of the document's 1 MiB
+// Bounds of a State, with strategy.MaxID, MaxEntries and MaxEntry: 775 KiB at the worst, as it is encoded, of the document's 1 MiB
 // (TestStateAtItsWorst).
 const (
 	maxReservations = 200

@@ -28,6 +28,7 @@ func (s *State) Fields() map[string]any {
 	for i, r := range s.Reservations {
 		m := map[string]any{"signal_id": r.SignalID, "strategy_id": r.StrategyID, "symbol": r.Symbol, "action": string(r.Action)}
 		put(m, "notional", r.Notional)
+		put(m, "qty", r.Qty)
 		put(m, "reserved", r.Reserved)
 		put(m, "held", r.Held)
 		put(m, "created_at", r.CreatedAt)
@@ -121,7 +122,7 @@ func ParseState(f map[string]any) (*State, error) {
 	for _, m := range r.maps(f, "reservations") {
 		s.Reservations = append(s.Reservations, signal.Reservation{
 			SignalID: get[string](r, m, "signal_id"), StrategyID: get[string](r, m, "strategy_id"), Symbol: get[string](r, m, "symbol"),
-			Action: signal.Action(get[string](r, m, "action")), Notional: r.decimal(m, "notional").Decimal,
+			Action: signal.Action(get[string](r, m, "action")), Notional: r.decimal(m, "notional").Decimal, Qty: r.decimal(m, "qty").Decimal,
 			Reserved: r.decimal(m, "reserved").Decimal, Held: r.decimal(m, "held").Decimal,
 			CreatedAt: get[time.Time](r, m, "created_at"), ExpiresAt: get[time.Time](r, m, "expires_at"),
 			SettledAt: get[time.Time](r, m, "settled_at"), Executed: get[bool](r, m, "executed"), ShownAt: get[time.Time](r, m, "shown_at"), Mixed: get[bool](r, m, "mixed"),

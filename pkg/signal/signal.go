@@ -69,6 +69,7 @@ type Reservation struct {
 	Symbol     string
 	Action     Action
 	Notional   decimal.Decimal // USD, the signal's
+	Qty        decimal.Decimal // shares, the signal's; 0: its order is by the notional
 	Reserved   decimal.Decimal // USD of buying power: less than the notional where the signal closes a position
 	Held       decimal.Decimal // shares of the symbol that were held when it was made, negative if short
 	CreatedAt  time.Time       // UTC

@@ -98,7 +98,7 @@ func command(open func(context.Context, string) (*desk, error), login func() str
 		Long: `Shows and sets what people allow: the trading state and the limits of the platform or of a user, and the trading state of one
 of a user's strategies. The most restricting level holds. What is set here holds for the next decision of the user at once, and
 for the platform within ten seconds. What is pending by then is taken back by halt, and by reduce as far as it opens exposure:
-an executor that has not claimed it can't any more. Orders at the broker stay. Syncing goes on in all states.
+an executor that has not claimed it can't any more. For the platform that is done twice, 25 seconds apart. Orders at the broker stay. Syncing goes on in all states.
 
 GCP_PROJECT, FIRESTORE_DATABASE and FIRESTORE_EMULATOR_HOST say where. docs/risk.md has the limits and the states.`,
 		Example: `  agenttrader risk show --user alice
