@@ -217,7 +217,7 @@ func writeSignals(t *testing.T, s *store.Store, snap account.Snapshot, noon time
 	_, err := s.Place(t.Context(), batch, func(v risk.View) risk.Plan {
 		*v.State = risk.State{
 			Reservations: []signal.Reservation{{
-				SignalID: "g", StrategyID: "s", Symbol: "SPY", Action: signal.Buy, Notional: one, Reserved: one, Held: one,
+				SignalID: "g", StrategyID: "s", Symbol: "SPY", Action: signal.Buy, Notional: one, Qty: one, Reserved: one, Held: one,
 				CreatedAt: noon, ExpiresAt: noon, SettledAt: noon, Executed: true, ShownAt: noon, Mixed: true,
 			}},
 			Day:        risk.Day{Start: noon, End: noon, Notional: one, Orders: 1},
