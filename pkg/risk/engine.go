@@ -132,7 +132,8 @@ func (e *Engine) weigh() {
 	for _, r := range e.in.State.Coming(e.in.Snapshot) {
 		s := e.stake(r.Symbol)
 		if w := s.way(r.Action); r.Qty.IsPositive() && !s.held.IsZero() && !s.qty.IsZero() { // so many shares, whatever they are worth by now
-			w.shares(r.Qty, cents(s.worth(r.Qty)))
+			usd := s.worth(r.Qty)
+			w.shares(r.Qty, usd, usd)
 		} else {
 			w.add(cents(r.Notional))
 		}

@@ -90,11 +90,7 @@ func (s *State) Refresh(words map[string]Word, snap account.Snapshot, now time.T
 	if _, err := s.Turn(now); err != nil {
 		return nil, false, err
 	}
-	for _, r := range s.Reservations { // in their order
-		if w, ok := words[r.SignalID]; ok {
-			changed = s.Settle(r.SignalID, w) || changed
-		}
-	}
+	changed = s.Hear(words)
 	changed = s.Observe(snap) || changed
 	before := len(s.Reservations)
 	ended = s.Release(snap, now)

@@ -92,6 +92,16 @@ func (s *State) Settle(signalID string, w Word) (changed bool) {
 	return true
 }
 
+// Hear settles what owners say of signals, by the signal's id.
+func (s *State) Hear(words map[string]Word) (changed bool) {
+	for _, r := range s.Reservations { // in their order
+		if w, ok := words[r.SignalID]; ok {
+			changed = s.Settle(r.SignalID, w) || changed
+		}
+	}
+	return changed
+}
+
 // Observe marks the reservations whose orders a snapshot shows, among its open orders or by the move of its positions, and
 // those of which a move will tell nothing, since other orders of the symbol are open.
 func (s *State) Observe(snap account.Snapshot) (changed bool) {
@@ -226,36 +236,25 @@ func (s *State) Supersede(strategyID, symbol, by string) (c Closing, ok bool) {
 	if i < 0 || s.Reservations[i].SignalID == by {
 		return Closing{}, false
 	}
-	c = s.close(s.Reservations[i], by)
-	if !s.settleShown(i) {
-		s.Reservations = slices.Delete(s.Reservations, i, i+1)
-	}
-	return c, true
+	return s.end(i, by, ""), true
 }
 
-// settleShown takes what the broker shows for the owner's word. False: it shows nothing.
-func (s *State) settleShown(i int) bool {
-	r := &s.Reservations[i]
-	if r.Shown() {
+// end closes an open reservation and drops it; what the broker shows of it is taken for the owner's word, and it stays.
+func (s *State) end(i int, by, why string) Closing {
+	c := s.close(s.Reservations[i], by)
+	if r := &s.Reservations[i]; r.Shown() {
 		r.SettledAt, r.Executed = r.ShownAt, true
+		return c
 	}
-	return r.Shown()
+	c.Why = why
+	s.Reservations = slices.Delete(s.Reservations, i, i+1)
+	return c
 }
 
 // Withdraw takes open signals back and drops what they reserve, as Supersede does.
 func (s *State) Withdraw(w Withdrawal) (ended []Closing) {
-	for i := 0; i < len(s.Reservations); i++ {
-		r := s.Reservations[i]
-		if !w.Of(r) {
-			continue
-		}
-		c := s.close(r, "")
-		if !s.settleShown(i) {
-			c.Why = w.Why
-			s.Reservations = slices.Delete(s.Reservations, i, i+1)
-			i--
-		}
-		ended = append(ended, c)
+	for i := slices.IndexFunc(s.Reservations, w.Of); i >= 0; i = slices.IndexFunc(s.Reservations, w.Of) { // what has ended is no longer of it
+		ended = append(ended, s.end(i, "", w.Why))
 	}
 	return ended
 }

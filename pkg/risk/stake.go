@@ -56,9 +56,9 @@ func (w *way) add(notional decimal.Decimal) {
 	w.usd, w.open, w.cash = w.usd.Add(notional), w.open.Add(notional), w.cash.Add(notional)
 }
 
-// shares adds what is traded by shares, at what they are worth.
-func (w *way) shares(qty, usd decimal.Decimal) {
-	w.usd, w.open, w.qty = w.usd.Add(usd), w.open.Add(usd), w.qty.Add(qty)
+// shares adds what is traded by shares: what they are worth, and what they would open.
+func (w *way) shares(qty, usd, open decimal.Decimal) {
+	w.usd, w.open, w.qty = w.usd.Add(cents(usd)), w.open.Add(cents(open)), w.qty.Add(qty)
 }
 
 // worth is what shares are by what is held of them, which is something: all of it for all, to the last digit.
@@ -166,7 +166,7 @@ func (e *Engine) order(o account.Order) {
 	if limit.Valid && (side != signal.Sell || limit.Decimal.GreaterThan(price)) {
 		open = left.Mul(limit.Decimal)
 	}
-	w.usd, w.open, w.qty = w.usd.Add(cents(usd)), w.open.Add(cents(open)), w.qty.Add(left)
+	w.shares(left, usd, open)
 }
 
 // shares are an intent's, if a signal may be sent by them instead of its notional: a sale's of what is free, which come to the

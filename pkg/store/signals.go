@@ -119,8 +119,8 @@ func currentIn(ctx context.Context, tx document.Tx, b signal.Batch) error {
 	if b.Definition.IsZero() {
 		return nil
 	}
-	d, err := tx.Get(ctx, StrategyPath(b.UserID, b.StrategyID))
-	if errors.Is(err, document.ErrNotFound) || err == nil && (d.Fields["enabled"] != true || d.UpdateTime.After(b.Definition)) {
+	d, err := document.Find(ctx, tx, StrategyPath(b.UserID, b.StrategyID))
+	if err == nil && (d == nil || d.Fields["enabled"] != true || d.UpdateTime.After(b.Definition)) {
 		return fmt.Errorf("the strategy was edited while it ran: %w", document.ErrConflict)
 	}
 	return err
@@ -265,11 +265,7 @@ func (s *Store) Withdraw(ctx context.Context, userID string, w risk.Withdrawal, 
 		if err != nil {
 			return err
 		}
-		for _, id := range open {
-			if word, ok := words[id]; ok {
-				state.Settle(id, word)
-			}
-		}
+		state.Hear(words)
 		plan := risk.Plan{Closed: state.Withdraw(w)}
 		n = len(plan.Closed)
 		return writePlan(tx, userID, plan, state)

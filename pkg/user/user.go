@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 	"strings"
 	"unicode"
@@ -59,6 +60,28 @@ type Page struct {
 type Lister interface {
 	// Users returns at most limit users that come after the cursor ("" is the beginning).
 	Users(ctx context.Context, after string, limit int) (Page, error)
+}
+
+// listed is how many users All asks for at once.
+const listed = 1000
+
+// All are all users, read in pages. It ends with the first error.
+func All(ctx context.Context, l Lister) iter.Seq2[User, error] {
+	return func(yield func(User, error) bool) {
+		for after, more := "", true; more; more = after != "" {
+			page, err := l.Users(ctx, after, listed)
+			if err != nil {
+				yield(User{}, err)
+				return
+			}
+			for _, u := range page.Users {
+				if !yield(u, nil) {
+					return
+				}
+			}
+			after = page.Next
+		}
+	}
 }
 
 // Keys keeps which version of their secret the users have.

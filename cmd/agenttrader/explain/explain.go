@@ -169,10 +169,10 @@ func (p *page) find(ctx context.Context) (risk.Record, error) {
 		if err != nil {
 			return risk.Record{}, err
 		}
-		if err := p.nobody(ctx, len(last)); err != nil {
-			return risk.Record{}, err
-		}
 		if len(last) == 0 {
+			if err := p.nobody(ctx); err != nil {
+				return risk.Record{}, err
+			}
 			return risk.Record{}, fmt.Errorf("user %s has no decision in the %d days up to %s%s: 'agenttrader explain --user %s' lists the latest", p.user, p.back, stamp(p.when), p.only(), p.user)
 		}
 		return p.records.Decision(ctx, p.user, last[0].ID)
@@ -190,7 +190,7 @@ func (p *page) find(ctx context.Context) (risk.Record, error) {
 	case errors.Is(gone, risk.ErrNoRecord) && err == nil:
 		return r, fmt.Errorf("of signal %s no record is kept any longer, or it is older than records are: SIGNALER_DECISION_TTL says how long they stay. Strategy %s decided it for %s: %s", tty.Escape(p.signal, 80), tty.Escape(s.StrategyID, 80), tty.Escape(s.Cause, 80), tty.Escape(s.Reason, 300))
 	case errors.Is(gone, risk.ErrNoRecord):
-		if err := p.nobody(ctx, 0); err != nil {
+		if err := p.nobody(ctx); err != nil {
 			return r, err
 		}
 		return r, fmt.Errorf("user %s has no signal and no decision %s: 'agenttrader explain --user %s' lists the latest", p.user, tty.Escape(p.signal, 80), p.user)
@@ -199,10 +199,7 @@ func (p *page) find(ctx context.Context) (risk.Record, error) {
 }
 
 // nobody says that there is no such user, where nothing was found. One of the predecessor's may have a snapshot and no document.
-func (p *page) nobody(ctx context.Context, found int) error {
-	if found > 0 {
-		return nil
-	}
+func (p *page) nobody(ctx context.Context) error {
 	_, err := p.records.User(ctx, p.user)
 	if !errors.Is(err, user.ErrNotFound) {
 		return err
@@ -252,8 +249,10 @@ func (p *page) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.nobody(ctx, len(found)); err != nil {
-		return err
+	if len(found) == 0 {
+		if err := p.nobody(ctx); err != nil {
+			return err
+		}
 	}
 	if p.json {
 		for _, r := range found {

@@ -15,27 +15,16 @@ func (p *platform) present(ctx context.Context) (all, well []string, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	err = p.eachUser(ctx, func(u user.User) {
+	for u, err := range user.All(ctx, p.store) {
+		if err != nil {
+			return nil, nil, fmt.Errorf("users of the run: %w", err)
+		}
 		all = append(all, u.ID)
 		if _, ill := failing[u.ID]; !ill && u.Status == user.Active {
 			well = append(well, u.ID)
 		}
-	})
-	return all, well, err
-}
-
-func (p *platform) eachUser(ctx context.Context, see func(user.User)) error {
-	for after, more := "", true; more; more = after != "" {
-		page, err := p.store.Users(ctx, after, 1000)
-		if err != nil {
-			return fmt.Errorf("users of the run: %w", err)
-		}
-		for _, u := range page.Users {
-			see(u)
-		}
-		after = page.Next
 	}
-	return nil
+	return all, well, nil
 }
 
 // health counts the users by state, as the documents have it.
@@ -48,6 +37,11 @@ func (p *platform) health(ctx context.Context) (map[health.State]int, error) {
 	for _, s := range health.States() {
 		states[s] = 0
 	}
-	err = p.eachUser(ctx, func(u user.User) { states[health.Of(u.Status, p.oracle.tickOf(u.ID) != 0, failing[u.ID])]++ })
-	return states, err
+	for u, err := range user.All(ctx, p.store) {
+		if err != nil {
+			return nil, fmt.Errorf("users of the run: %w", err)
+		}
+		states[health.Of(u.Status, p.oracle.tickOf(u.ID) != 0, failing[u.ID])]++
+	}
+	return states, nil
 }

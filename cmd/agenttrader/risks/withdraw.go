@@ -10,12 +10,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agenttrader/agenttrader/pkg/risk"
+	"github.com/agenttrader/agenttrader/pkg/user"
 )
 
-const (
-	sweepers  = 32   // users at once
-	sweepPage = 1000 // users that are listed at once
-)
+// sweepers is how many users are gone through at once.
+const sweepers = 32
 
 // withdraw takes back the open signals that a word stops. The platform's is heard by all signalers a little later, so their users
 // are gone through once more then, whatever came of the first time.
@@ -54,24 +53,22 @@ func sweep(ctx context.Context, d *desk, w risk.Withdrawal) (n int, err error) {
 	)
 	var g errgroup.Group
 	g.SetLimit(sweepers)
-	for after, more := "", true; more; {
-		page, err := d.store.Users(ctx, after, sweepPage)
+	for u, err := range user.All(ctx, d.store) {
 		if err != nil {
+			mu.Lock()
 			errs = append(errs, err)
+			mu.Unlock()
 			break
 		}
-		for _, u := range page.Users {
-			g.Go(func() error {
-				ended, err := d.store.Withdraw(ctx, u.ID, w, d.now().UTC())
-				mu.Lock()
-				defer mu.Unlock()
-				if n += ended; err != nil && len(errs) < 10 {
-					errs = append(errs, err)
-				}
-				return nil
-			})
-		}
-		after, more = page.Next, page.Next != ""
+		g.Go(func() error {
+			ended, err := d.store.Withdraw(ctx, u.ID, w, d.now().UTC())
+			mu.Lock()
+			defer mu.Unlock()
+			if n += ended; err != nil && len(errs) < 10 {
+				errs = append(errs, err)
+			}
+			return nil
+		})
 	}
 	_ = g.Wait()
 	return n, errors.Join(errs...)
